@@ -1,0 +1,191 @@
+//! Statements that make and drop tables and views, each lasting and each as one step.
+
+use std::sync::Arc;
+
+use chrono::Duration;
+use datafusion::common::{TableReference, plan_datafusion_err};
+use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, CreateView, DdlStatement, LogicalPlan};
+use datafusion::prelude::{DataFrame, SessionContext};
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::StructType;
+use deltalake::operations::write::{SchemaMode, WriteBuilder};
+use deltalake::protocol::SaveMode;
+use deltalake::{DeltaTable, DeltaTableBuilder};
+
+use super::definitions::{DefinitionKind, plan_definition, remove_definition, write_definition};
+use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
+use crate::error::{Error, Result};
+use crate::storage::{Root, delta_error, load_table, restore_table, vacuum_table};
+
+/// Option keys whose values are secrets: they belong to the environment, never into a stored definition.
+const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
+
+/// The name of a table of this directory, or `None` for another schema's.
+pub(super) fn own_name(reference: &TableReference) -> Option<&str> {
+    let ours = reference.schema().is_none_or(|s| s == SCHEMA) && reference.catalog().is_none_or(|c| c == CATALOG);
+    ours.then(|| reference.table())
+}
+
+/// Carries out a DDL statement on the directory; `None` when it concerns something else and DataFusion may do it.
+pub async fn execute_ddl(ctx: &SessionContext, schema: &DirectorySchema, ddl: &DdlStatement, text: &str) -> Result<Option<DataFrame>> {
+    match ddl {
+        DdlStatement::CreateMemoryTable(create) if own_name(&create.name).is_some() && !create.temporary => {
+            create_table(ctx, schema, create).await?;
+        }
+        DdlStatement::CreateExternalTable(create) if own_name(&create.name).is_some() && !create.temporary => {
+            create_external(ctx, schema, create, text).await?;
+        }
+        DdlStatement::CreateView(create) if own_name(&create.name).is_some() && !create.temporary => {
+            create_view(schema, create, text).await?;
+        }
+        DdlStatement::DropTable(drop) => match own_name(&drop.name) {
+            Some(name) => drop_table(schema, name, drop.if_exists).await?,
+            None => return Ok(None),
+        },
+        DdlStatement::DropView(drop) => match own_name(&drop.name) {
+            Some(name) => drop_view(schema, name, drop.if_exists).await?,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    }
+    schema.refresh().await?;
+    Ok(Some(ctx.read_empty()?))
+}
+
+/// Says why `name` cannot be created, unless the statement allows that it exists.
+async fn taken(schema: &DirectorySchema, name: &str, if_not_exists: bool, or_replace: Option<TableKind>) -> Result<bool> {
+    match schema.find(name).await? {
+        None | Some((TableKind::Derived, _)) => Ok(false),
+        Some(_) if if_not_exists => Ok(true),
+        Some((kind, _)) if or_replace == Some(kind) => Ok(false),
+        Some((kind, _)) => Err(Error::Conflict(format!("'{name}' exists already ({kind})"))),
+    }
+}
+
+async fn create_table(ctx: &SessionContext, schema: &DirectorySchema, create: &CreateMemoryTable) -> Result<()> {
+    let name = create.name.table();
+    let replaceable = create.or_replace.then_some(TableKind::Delta);
+    if taken(schema, name, create.if_not_exists, replaceable).await? {
+        return Ok(());
+    }
+    schema.root().initialise().await?;
+    let existing = load_table(schema.root(), name, None).await?;
+    let is_definition = matches!(create.input.as_ref(), LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row);
+    if is_definition && existing.is_none() {
+        return create_empty(schema.root(), name, &create.input).await;
+    }
+    let table = match existing {
+        Some(table) => table,
+        None => new_delta(schema.root(), name)?,
+    };
+    let mode = if create.or_replace { SaveMode::Overwrite } else { SaveMode::ErrorIfExists };
+    let write = write_plan(ctx, &table, create.input.as_ref().clone(), mode);
+    let write = if create.or_replace { write.with_schema_mode(SchemaMode::Overwrite) } else { write };
+    write.with_table_name(name).with_configuration(table_properties()).await.map_err(|e| delta_error(name, e))?;
+    Ok(())
+}
+
+/// Properties of every Delta table made here: its log is never cut, so that every version stays readable.
+fn table_properties() -> [(&'static str, Option<&'static str>); 1] {
+    [("delta.enableExpiredLogCleanup", Some("false"))]
+}
+
+async fn create_empty(root: &Root, name: &str, input: &LogicalPlan) -> Result<()> {
+    let failed = |e| delta_error(name, e);
+    let schema = deltalake::kernel::schema::cast::normalize_for_delta(&Arc::new(input.schema().as_arrow().clone()));
+    let kernel: StructType = schema.as_ref().try_into_kernel().map_err(|e| Error::Usage(format!("table '{name}': {e}")))?;
+    new_delta(root, name)?
+        .create()
+        .with_table_name(name)
+        .with_columns(kernel.fields().cloned())
+        .with_configuration(table_properties().map(|(key, value)| (key.to_owned(), value.map(str::to_owned))))
+        .with_save_mode(SaveMode::ErrorIfExists)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn new_delta(root: &Root, name: &str) -> Result<DeltaTable> {
+    let failed = |e| delta_error(name, e);
+    let url = root.table_url(name)?;
+    let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?;
+    builder.with_storage_backend(Arc::clone(root.store()), url).build().map_err(failed)
+}
+
+/// A write of a plan's rows into a Delta table, streaming, failing rather than coercing and rather than racing.
+pub(super) fn write_plan(ctx: &SessionContext, table: &DeltaTable, rows: LogicalPlan, mode: SaveMode) -> WriteBuilder {
+    let snapshot = table.snapshot().ok().map(|state| state.snapshot().clone());
+    WriteBuilder::new(table.log_store(), snapshot)
+        .with_input_plan(rows)
+        .with_session_state(Arc::new(ctx.state()))
+        .with_save_mode(mode)
+        .with_cast_safety(false)
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
+}
+
+async fn create_external(ctx: &SessionContext, schema: &DirectorySchema, create: &CreateExternalTable, text: &str) -> Result<()> {
+    let name = create.name.table();
+    if taken(schema, name, create.if_not_exists, create.or_replace.then_some(TableKind::External)).await? {
+        return Ok(());
+    }
+    let secret = |key: &&String| SECRET_WORDS.iter().any(|word| key.to_lowercase().contains(word));
+    if let Some(key) = create.options.keys().find(secret) {
+        return Err(Error::Usage(format!(
+            "option '{key}' is a credential: definitions are stored as text, so give credentials by the environment (AWS_..., GOOGLE_..., AZURE_...)"
+        )));
+    }
+    let state = ctx.state();
+    plan_definition(&state, name, text).await?;
+    write_definition(schema.root(), DefinitionKind::External, name, text).await
+}
+
+async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) -> Result<()> {
+    let name = create.name.table();
+    if taken(schema, name, false, create.or_replace.then_some(TableKind::View)).await? {
+        return Ok(());
+    }
+    write_definition(schema.root(), DefinitionKind::View, name, text).await
+}
+
+async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
+    match schema.find(name).await?.map(|(kind, _)| kind) {
+        Some(TableKind::Strategies | TableKind::Delta) => schema.root().remove_folder(name).await,
+        Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
+        Some(TableKind::View) => Err(Error::Usage(format!("'{name}' is a view: DROP VIEW {name}"))),
+        Some(kind @ (TableKind::Files | TableKind::Wide | TableKind::Derived)) => {
+            Err(Error::Usage(format!("'{name}' ({kind}) is not a table that this database made: remove what it comes from instead")))
+        }
+        None if if_exists => Ok(()),
+        None => Err(plan_datafusion_err!("table '{name}' not found").into()),
+    }
+}
+
+async fn drop_view(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
+    match schema.find(name).await?.map(|(kind, _)| kind) {
+        Some(TableKind::View) => remove_definition(schema.root(), DefinitionKind::View, name).await,
+        Some(kind) => Err(Error::Usage(format!("'{name}' is no view but {kind}: DROP TABLE {name}"))),
+        None if if_exists => Ok(()),
+        None => Err(plan_datafusion_err!("view '{name}' not found").into()),
+    }
+}
+
+async fn existing_delta(root: &Root, name: &str) -> Result<DeltaTable> {
+    load_table(root, name, None).await?.ok_or_else(|| plan_datafusion_err!("'{name}' is not a table with versions").into())
+}
+
+/// `RESTORE TABLE name TO VERSION AS OF version`: returns the new version.
+pub async fn restore(schema: &DirectorySchema, name: &str, version: u64) -> Result<u64> {
+    let table = existing_delta(schema.root(), name).await?;
+    let newest = table.version().unwrap_or_default();
+    if version >= newest {
+        return Err(Error::Usage(format!("table '{name}' is at version {newest}: RESTORE goes back to an earlier one")));
+    }
+    restore_table(name, table, version).await
+}
+
+/// `VACUUM name`: removes files that no version of the last `retain_hours` needs; returns their paths.
+pub async fn vacuum(schema: &DirectorySchema, name: &str, retain_hours: u32, dry_run: bool) -> Result<Vec<String>> {
+    let table = existing_delta(schema.root(), name).await?;
+    vacuum_table(name, table, Duration::hours(i64::from(retain_hours)), dry_run).await
+}

@@ -1,0 +1,222 @@
+//! SQL text to statements: the dialect, the place of each statement, and what the dialect adds to DataFusion's.
+//!
+//! Added: `FROM t VERSION AS OF n`, `RESTORE TABLE t TO VERSION AS OF n`, `VACUUM t [RETAIN n HOURS] [DRY RUN]`.
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as SqlStatement};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, Tokenizer};
+
+use super::versions::resolve_versions;
+use crate::error::{Error, Position, QueryError, Result};
+
+/// One statement of a text, parsed.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The statement's own text, without the final semicolon.
+    pub text: String,
+    /// Where it starts in the whole text.
+    pub position: Position,
+    /// What it says.
+    pub command: Command,
+}
+
+/// What a statement says: SQL for DataFusion, or a command of this engine.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Anything DataFusion plans.
+    Sql(Box<SqlStatement>),
+    /// `RESTORE TABLE t TO VERSION AS OF n`.
+    Restore {
+        /// The table.
+        table: String,
+        /// Version to go back to.
+        version: u64,
+    },
+    /// `VACUUM t [RETAIN n HOURS] [DRY RUN]`.
+    Vacuum {
+        /// The table.
+        table: String,
+        /// Hours for which files of earlier versions are kept.
+        retain_hours: u32,
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+}
+
+/// Hours for which `VACUUM` keeps the files of earlier versions unless it says otherwise: one week.
+const DEFAULT_RETAIN_HOURS: u32 = 168;
+
+/// Parses a whole text into its statements.
+///
+/// # Errors
+/// [`Error::Query`] with the position in `text`.
+pub fn parse(text: &str) -> Result<Vec<Statement>> {
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| at(e.location, e.message))?;
+    let mut parser = DFParserBuilder::new(resolve_versions(tokens)).with_dialect(&dialect).build().map_err(|e| parse_error(text, e))?;
+    let mut statements = Vec::new();
+    loop {
+        while parser.parser.consume_token(&Token::SemiColon) {}
+        let first = parser.parser.peek_token();
+        if first.token == Token::EOF {
+            return Ok(statements);
+        }
+        let command = parse_command(&mut parser).map_err(|e| parse_error(text, e))?;
+        let next = parser.parser.peek_token();
+        if !matches!(next.token, Token::SemiColon | Token::EOF) {
+            let message = format!("expected the end of the statement, found '{}'", next.token);
+            return Err(at(next.span.start, message));
+        }
+        let end = if next.token == Token::EOF { text.len() } else { offset(text, next.span.start) };
+        let statement = text[offset(text, first.span.start)..end].trim_end().to_owned();
+        statements.push(Statement { text: statement, position: position(first.span.start), command });
+    }
+}
+
+fn parse_command(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
+    let sql = &mut parser.parser;
+    if word(sql, "RESTORE") {
+        sql.expect_keyword(Keyword::TABLE)?;
+        let table = sql.parse_object_name(false)?;
+        sql.expect_keywords(&[Keyword::TO, Keyword::VERSION, Keyword::AS, Keyword::OF])?;
+        return Ok(Command::Restore { table: plain_name(&table)?, version: sql.parse_literal_uint()? });
+    }
+    if sql.parse_keyword(Keyword::VACUUM) {
+        return parse_vacuum(parser);
+    }
+    Ok(Command::Sql(Box::new(parser.parse_statement()?)))
+}
+
+fn parse_vacuum(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
+    let sql = &mut parser.parser;
+    let table = plain_name(&sql.parse_object_name(false)?)?;
+    let mut retain_hours = DEFAULT_RETAIN_HOURS;
+    if word(sql, "RETAIN") {
+        retain_hours = u32::try_from(sql.parse_literal_uint()?).map_err(|_| plan_error("RETAIN: too many hours"))?;
+        if !word(sql, "HOURS") {
+            return Err(plan_error("RETAIN needs a unit: RETAIN 168 HOURS"));
+        }
+    }
+    let dry_run = word(sql, "DRY") && word(sql, "RUN");
+    Ok(Command::Vacuum { table, retain_hours, dry_run })
+}
+
+/// Consumes a word that is no keyword of the parser.
+fn word(parser: &mut sqlparser::parser::Parser<'_>, expected: &str) -> bool {
+    let found = matches!(&parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
+    if found {
+        parser.next_token();
+    }
+    found
+}
+
+fn plan_error(message: &str) -> DataFusionError {
+    DataFusionError::Plan(message.into())
+}
+
+/// The table a one-part name means: unquoted names are lower case.
+fn plain_name(name: &ObjectName) -> Result<String, DataFusionError> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] => Ok(normal(ident)),
+        _ => Err(DataFusionError::Plan(format!("'{name}' is not a table of this database"))),
+    }
+}
+
+fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// A table name as typed outside SQL (`--into NAME`): like an identifier, quoted or not.
+///
+/// # Errors
+/// [`Error::Usage`] when it is not one identifier.
+pub fn parse_table_name(typed: &str) -> Result<String> {
+    let refused = || Error::Usage(format!("'{typed}' is not a table name: quote it if it has other signs than letters, digits and _"));
+    let dialect = GenericDialect {};
+    let mut parser = sqlparser::parser::Parser::new(&dialect).try_with_sql(typed).map_err(|_| refused())?;
+    let name = parser.parse_object_name(false).map_err(|_| refused())?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(refused());
+    }
+    plain_name(&name).map_err(|_| refused())
+}
+
+fn position(location: Location) -> Position {
+    Position { line: location.line, column: location.column }
+}
+
+fn at(location: Location, message: String) -> Error {
+    Error::Query(Box::new(QueryError { message, hint: None, position: Some(position(location)), source: None }))
+}
+
+/// Byte offset of a place in the text; past the end for places after it.
+fn offset(text: &str, location: Location) -> usize {
+    let line_start = match location.line {
+        0 | 1 => 0,
+        line => text.match_indices('\n').nth(line as usize - 2).map_or(text.len(), |(at, _)| at + 1),
+    };
+    let columns = (location.column as usize).saturating_sub(1);
+    text[line_start..].char_indices().nth(columns).map_or(text.len(), |(at, _)| line_start + at)
+}
+
+/// The parser tells places inside its message: `... at Line: 1, Column: 8`.
+fn parse_error(text: &str, error: DataFusionError) -> Error {
+    let mut query = QueryError::from(error);
+    let message = query.message.replace("SQL error: ParserError(\"", "").replace("SQL error: TokenizerError(\"", "");
+    let (message, place) = match message.rfind(" at Line: ") {
+        Some(found) => (message[..found].to_owned(), read_place(&message[found..])),
+        None => (message.trim_end_matches("\")").to_owned(), None),
+    };
+    query.message = message.replace("sql parser error: ", "");
+    query.position = place.or_else(|| end_of(text));
+    Error::Query(Box::new(query))
+}
+
+fn read_place(message: &str) -> Option<Position> {
+    let (line, column) = message.strip_prefix(" at Line: ")?.split_once(", Column: ")?;
+    let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+    Some(Position { line: line.parse().ok()?, column: digits.parse().ok()? })
+}
+
+/// An error without a place is at the end of the text: something is missing there.
+fn end_of(text: &str) -> Option<Position> {
+    let trimmed = text.trim_end();
+    let column = trimmed.lines().last().map_or(0, |line| line.chars().count());
+    Some(Position { line: trimmed.lines().count().max(1) as u64, column: column as u64 + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_keep_their_text_and_place() {
+        let found = parse("select 1;\n-- a comment; with a semicolon\n  select ';';").expect("two statements");
+        let texts: Vec<_> = found.iter().map(|s| (s.text.as_str(), s.position.line, s.position.column)).collect();
+        assert_eq!(texts, [("select 1", 1, 1), ("select ';'", 3, 3)]);
+    }
+
+    #[test]
+    fn a_syntax_error_tells_line_and_column() {
+        let Err(Error::Query(error)) = parse("select 1;\nselect from where;") else { panic!("no query error") };
+        assert_eq!(error.position.map(|p| p.line), Some(2), "{error:?}");
+    }
+
+    #[test]
+    fn a_version_becomes_part_of_the_name() {
+        let found = parse("select s.pnl from S version as of 3 join s t version as of 4 on true").expect("parses");
+        let Command::Sql(statement) = &found[0].command else { panic!("not SQL") };
+        let text = statement.to_string();
+        assert!(text.contains("\"s@version:3\" AS S") && text.contains("\"s@version:4\" AS t"), "{text}");
+    }
+
+    #[test]
+    fn commands_of_the_engine_are_statements() {
+        let found = parse("restore table s to version as of 2; vacuum s retain 24 hours dry run").expect("parses");
+        assert!(matches!(&found[0].command, Command::Restore { table, version: 2 } if table == "s"));
+        assert!(matches!(&found[1].command, Command::Vacuum { retain_hours: 24, dry_run: true, .. }));
+    }
+}

@@ -1,0 +1,358 @@
+//! Tables about tables, computed when asked for.
+//!
+//! | table | one row per |
+//! |---|---|
+//! | `system.tables` | table of the directory, with kind and size |
+//! | `system.versions` | version of a Delta table |
+//! | `system.imports` | import, refused ones too |
+//! | `system.import_issues` | issue that an import reported |
+//! | `system.strategies` | strategy of a strategy table |
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::common::{Column, JoinType, Result as DfResult};
+use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::logical_expr::{Expr, lit, when};
+use datafusion::prelude::SessionContext;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::directory::{DirectorySchema, TableKind, strategy_names};
+use crate::error::{Error, Result};
+use crate::exec::StrategyScan;
+use crate::ingest::parse_strategy_params;
+use crate::storage::{Root, StrategyTable, history, load_table};
+
+/// Name of the schema.
+pub const SYSTEM_SCHEMA: &str = "system";
+
+/// One system table: its name and how it is computed.
+pub struct SystemTable {
+    /// Name in the schema `system`.
+    pub name: &'static str,
+    compute: for<'a> fn(&'a DirectorySchema) -> BoxFuture<'a, Result<RecordBatch>>,
+}
+
+/// Every system table.
+pub const SYSTEM_TABLES: &[SystemTable] = &[
+    SystemTable { name: "tables", compute: |schema| Box::pin(tables(schema)) },
+    SystemTable { name: "versions", compute: |schema| Box::pin(versions(schema)) },
+    SystemTable { name: "imports", compute: |schema| Box::pin(imports(schema)) },
+    SystemTable { name: "import_issues", compute: |schema| Box::pin(import_issues(schema)) },
+    SystemTable { name: "strategies", compute: |schema| Box::pin(strategies(schema)) },
+];
+
+/// The schema `system` beside a directory's schema.
+pub struct SystemSchema {
+    directory: Arc<DirectorySchema>,
+}
+
+impl fmt::Debug for SystemSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemSchema").finish_non_exhaustive()
+    }
+}
+
+impl SystemSchema {
+    /// The system tables of a directory.
+    pub fn new(directory: Arc<DirectorySchema>) -> Self {
+        Self { directory }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        SYSTEM_TABLES.iter().map(|table| table.name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
+        let Some(table) = SYSTEM_TABLES.iter().find(|table| table.name == name) else { return Ok(None) };
+        let rows = (table.compute)(&self.directory).await?;
+        Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        SYSTEM_TABLES.iter().any(|table| table.name == name)
+    }
+}
+
+/// A column of a system table that is taken from JSON records: its name, the type it gets, and a path inside the record.
+struct JsonColumn(&'static str, JsonType, &'static [&'static str]);
+
+#[derive(Clone, Copy)]
+enum JsonType {
+    Text,
+    Integer,
+    Instant,
+}
+
+const IMPORT_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("import_id", JsonType::Text, &["import_id"]),
+    JsonColumn("status", JsonType::Text, &["status"]),
+    JsonColumn("kind", JsonType::Text, &["kind"]),
+    JsonColumn("variant", JsonType::Text, &["variant"]),
+    JsonColumn("source", JsonType::Text, &["source"]),
+    JsonColumn("sha256", JsonType::Text, &["sha256"]),
+    JsonColumn("bytes", JsonType::Integer, &["bytes"]),
+    JsonColumn("source_rows", JsonType::Integer, &["source_rows"]),
+    JsonColumn("rows_written", JsonType::Integer, &["rows_written"]),
+    JsonColumn("rows_unchanged", JsonType::Integer, &["rows_unchanged"]),
+    JsonColumn("rows_replaced", JsonType::Integer, &["rows_replaced"]),
+    JsonColumn("tables", JsonType::Text, &["table"]),
+    JsonColumn("options", JsonType::Text, &["options"]),
+    JsonColumn("engine_version", JsonType::Text, &["engine_version"]),
+    JsonColumn("started_at", JsonType::Instant, &["started_at"]),
+    JsonColumn("finished_at", JsonType::Instant, &["finished_at"]),
+];
+
+const ISSUE_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("import_id", JsonType::Text, &["import_id"]),
+    JsonColumn("code", JsonType::Text, &["code"]),
+    JsonColumn("severity", JsonType::Text, &["severity"]),
+    JsonColumn("column_name", JsonType::Text, &["column_name"]),
+    JsonColumn("count", JsonType::Integer, &["count"]),
+    JsonColumn("first_line", JsonType::Integer, &["first_line"]),
+    JsonColumn("example", JsonType::Text, &["example"]),
+    JsonColumn("action", JsonType::Text, &["action"]),
+];
+
+const VERSION_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("table_name", JsonType::Text, &["table_name"]),
+    JsonColumn("version", JsonType::Integer, &["version"]),
+    JsonColumn("committed_at", JsonType::Instant, &["committed_at"]),
+    JsonColumn("operation", JsonType::Text, &["operation"]),
+    JsonColumn("import_id", JsonType::Text, &["note", "import", "import_id"]),
+    JsonColumn("statement", JsonType::Text, &["note", "sql"]),
+];
+
+const TABLE_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("table_name", JsonType::Text, &["table_name"]),
+    JsonColumn("kind", JsonType::Text, &["kind"]),
+    JsonColumn("version", JsonType::Integer, &["version"]),
+    JsonColumn("rows", JsonType::Integer, &["rows"]),
+    JsonColumn("files", JsonType::Integer, &["files"]),
+    JsonColumn("bytes", JsonType::Integer, &["bytes"]),
+    JsonColumn("unit", JsonType::Text, &["unit"]),
+];
+
+/// Builds a batch of the columns from JSON records; what is absent or of another type is NULL.
+fn json_batch(columns: &[JsonColumn], records: &[Value]) -> Result<RecordBatch> {
+    let mut fields = Vec::new();
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    for JsonColumn(name, kind, path) in columns {
+        let found: Vec<&Value> = records.iter().map(|record| path.iter().fold(record, |value, key| &value[*key])).collect();
+        let array: ArrayRef = match kind {
+            JsonType::Text => Arc::new(found.iter().map(|v| as_text(v)).collect::<StringArray>()),
+            JsonType::Integer => Arc::new(found.iter().map(|v| v.as_i64()).collect::<Int64Array>()),
+            JsonType::Instant => Arc::new(found.iter().map(|v| as_instant(v)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+        };
+        fields.push(Field::new(*name, array.data_type().clone(), true));
+        arrays.push(array);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| Error::Internal(e.to_string()))
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn as_instant(value: &Value) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|at| at.timestamp_micros())
+}
+
+async fn names(schema: &DirectorySchema) -> Result<Vec<String>> {
+    schema.refresh().await?;
+    Ok(SchemaProvider::table_names(schema))
+}
+
+async fn tables(schema: &DirectorySchema) -> Result<RecordBatch> {
+    let mut records = Vec::new();
+    for name in names(schema).await? {
+        let Ok(Some((kind, _))) = schema.find(&name).await else {
+            records.push(serde_json::json!({ "table_name": name, "kind": "unreadable" }));
+            continue;
+        };
+        let mut record = serde_json::json!({ "table_name": name, "kind": kind.to_string() });
+        if kind == TableKind::Strategies
+            && let Some(table) = StrategyTable::open(schema.root(), &name, None).await?
+        {
+            let files = table.files()?;
+            record["version"] = table.version().into();
+            record["rows"] = files.iter().filter_map(|file| file.rows).sum::<u64>().into();
+            record["files"] = files.len().into();
+            record["bytes"] = files.iter().map(|file| file.size_bytes).sum::<u64>().into();
+            record["unit"] = table.unit().into();
+        } else if let Some(table) = load_table(schema.root(), &name, None).await? {
+            record["version"] = table.version().into();
+        }
+        records.push(record);
+    }
+    json_batch(TABLE_COLUMNS, &records)
+}
+
+async fn versions(schema: &DirectorySchema) -> Result<RecordBatch> {
+    let mut records = Vec::new();
+    for name in names(schema).await? {
+        let Some(table) = load_table(schema.root(), &name, None).await? else { continue };
+        records.extend(history(&name, &table).await?.into_iter().map(|commit| {
+            serde_json::json!({
+                "table_name": name,
+                "version": commit.version,
+                "committed_at": commit.timestamp.map(|at| at.to_rfc3339()),
+                "operation": commit.operation,
+                "note": commit.note,
+            })
+        }));
+    }
+    json_batch(VERSION_COLUMNS, &records)
+}
+
+async fn import_records(schema: &DirectorySchema) -> Result<Vec<Value>> {
+    let mut records = Vec::new();
+    for name in names(schema).await? {
+        let Some(table) = load_table(schema.root(), &name, None).await? else { continue };
+        let commits = history(&name, &table).await?;
+        records.extend(commits.into_iter().filter_map(|commit| commit.note?.get("import").cloned()));
+    }
+    let refused = schema.root().own_path(&["refused"]);
+    for file in schema.root().names_in(&refused).await? {
+        let path = schema.root().own_path(&["refused", &file]);
+        let bytes = schema.root().read(&path).await?.unwrap_or_default();
+        records.extend(serde_json::from_slice::<Value>(&bytes));
+    }
+    Ok(records)
+}
+
+async fn imports(schema: &DirectorySchema) -> Result<RecordBatch> {
+    json_batch(IMPORT_COLUMNS, &import_records(schema).await?)
+}
+
+async fn import_issues(schema: &DirectorySchema) -> Result<RecordBatch> {
+    let mut issues = Vec::new();
+    for record in import_records(schema).await? {
+        for issue in record["issues"].as_array().into_iter().flatten() {
+            let mut issue = issue.clone();
+            issue["import_id"] = record["import_id"].clone();
+            issues.push(issue);
+        }
+    }
+    json_batch(ISSUE_COLUMNS, &issues)
+}
+
+/// `system.strategies`: one row per strategy, counted from the data, in source order.
+async fn strategies(schema: &DirectorySchema) -> Result<RecordBatch> {
+    let ctx = SessionContext::new();
+    let mut all = None;
+    for name in names(schema).await? {
+        let Some(table) = StrategyTable::open(schema.root(), &name, None).await? else { continue };
+        let rows = strategies_of(&ctx, schema.root(), &name, &table).await?;
+        all = Some(match all {
+            None => rows,
+            Some(before) => datafusion::prelude::DataFrame::union(before, rows)?,
+        });
+    }
+    let Some(all) = all else { return empty_strategies() };
+    let schema = Arc::new(all.schema().as_arrow().clone());
+    let batches = all.collect().await?;
+    datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|e| Error::Internal(e.to_string()))
+}
+
+fn empty_strategies() -> Result<RecordBatch> {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let date = |name| Field::new(name, DataType::Date32, true);
+    let fields = vec![
+        text("table_name"),
+        text("strategy"),
+        number("ordinal"),
+        number("n_values"),
+        number("n_null"),
+        date("first_date"),
+        date("last_date"),
+        text("import_id"),
+    ];
+    Ok(RecordBatch::new_empty(Arc::new(Schema::new(fields))))
+}
+
+async fn strategies_of(ctx: &SessionContext, root: &Root, name: &str, table: &StrategyTable) -> Result<datafusion::prelude::DataFrame> {
+    ctx.register_object_store(root.url(), Arc::clone(root.store()));
+    let c = |name: &str| Expr::Column(Column::new_unqualified(name));
+    let is_null = when(c("pnl").is_null(), lit(1_i64)).otherwise(lit(0_i64))?;
+    let counted = ctx.read_table(Arc::new(StrategyScan::try_new(table)?))?.aggregate(
+        vec![c("strategy")],
+        vec![
+            count(c("pnl")).alias("n_values"),
+            sum(is_null).alias("n_null"),
+            min(c("date")).alias("first_date"),
+            max(c("date")).alias("last_date"),
+        ],
+    )?;
+    let register = match table.register().await? {
+        Some(register) => numbered(&register)?,
+        None => numbered(&RecordBatch::new_empty(Arc::new(Schema::new(vec![
+            Field::new("strategy", DataType::Utf8, false),
+            Field::new("import_id", DataType::Utf8, false),
+        ]))))?,
+    };
+    let joined = counted.join(ctx.read_batch(register)?, JoinType::Left, &["strategy"], &["name"], None)?;
+    let text = |e: Expr| datafusion::logical_expr::cast(e, DataType::Utf8);
+    let columns = vec![
+        lit(name).alias("table_name"),
+        text(c("strategy")).alias("strategy"),
+        c("ordinal"),
+        c("n_values"),
+        c("n_null"),
+        c("first_date"),
+        c("last_date"),
+        c("import_id"),
+    ];
+    Ok(joined.sort(vec![c("ordinal").sort(true, false), c("strategy").sort(true, false)])?.select(columns)?)
+}
+
+/// The register with the row number as `ordinal` and the strategy as `name`.
+fn numbered(register: &RecordBatch) -> Result<RecordBatch> {
+    let ordinals: ArrayRef = Arc::new(Int64Array::from_iter_values(0..register.num_rows() as i64));
+    let columns = [("name", Arc::clone(register.column(0))), ("import_id", Arc::clone(register.column(1))), ("ordinal", ordinals)];
+    RecordBatch::try_from_iter(columns).map_err(|e| Error::Internal(e.to_string()))
+}
+
+/// `strategy_params`: what the names of all strategies spell out, one row per parameter.
+pub(super) async fn strategy_params(root: &Root) -> Result<Arc<dyn TableProvider>> {
+    let (folders, _) = root.list().await?;
+    let mut names = std::collections::BTreeSet::new();
+    for folder in folders.iter().filter(|name| !name.starts_with(['_', '.'])) {
+        if let Some(table) = StrategyTable::open(root, folder, None).await?
+            && let Some(register) = table.register().await?
+        {
+            names.extend(strategy_names(&register));
+        }
+    }
+    let (mut strategy, mut param, mut text, mut value) = (vec![], vec![], vec![], vec![]);
+    for name in &names {
+        for found in parse_strategy_params(name) {
+            strategy.push(name.as_str());
+            param.push(found.param);
+            text.push(found.value_text);
+            value.push(found.value);
+        }
+    }
+    let columns: [(&str, ArrayRef); 4] = [
+        ("strategy", Arc::new(StringArray::from(strategy))),
+        ("param", Arc::new(StringArray::from(param))),
+        ("value_text", Arc::new(StringArray::from(text))),
+        ("value", Arc::new(Float64Array::from(value))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).map_err(|e| Error::Internal(e.to_string()))?;
+    let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+    Ok(Arc::new(table))
+}

@@ -1,0 +1,82 @@
+//! The command line: arguments, statements and scripts, the prompt, printing.
+//!
+//! The way of a run: [`Invocation`] says what is wanted, [`run`] opens the engine and hands over to one action, a `Session` runs statements and
+//! prints their results, a [`Failure`] decides message and exit code. Only this folder prints.
+//!
+//! | part | what |
+//! |---|---|
+//! | `arguments`, `invocation` | what was typed, and what it means |
+//! | `session` | the one place where statements run: batches, Ctrl-C, log line |
+//! | `print`, `output` | formats, and where results go |
+//! | `script` | `-c`, `-f`, `run`: parse whole, bind, run; built-in scripts |
+//! | `repl` | the prompt |
+//! | `commands` | `import` and `generate` |
+//! | `logging`, `redact`, `progress` | logs without secrets, signs of life |
+
+mod arguments;
+mod commands;
+mod failure;
+mod interrupt;
+mod invocation;
+mod lexer;
+mod logging;
+mod output;
+mod print;
+mod progress;
+mod redact;
+mod repl;
+mod script;
+mod session;
+mod spool;
+mod terminal;
+
+use std::io::Write;
+
+pub use failure::{Failure, StatementFailure};
+pub use invocation::Invocation;
+
+use crate::engine::Engine;
+use failure::Result;
+use interrupt::Interrupts;
+use invocation::Action;
+use output::Output;
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// Whatever stops the work; [`Failure::report`] prints it and [`Failure::exit_code`] is the exit status.
+pub async fn run(invocation: Invocation) -> Result<()> {
+    let outcome = act(invocation).await;
+    if let Err(failure @ (Failure::Engine(_) | Failure::Panicked)) = &outcome {
+        tracing::error!(target: logging::CLI_TARGET, error = failure.describe(terminal::Paint { on: false }), "stopped");
+    }
+    outcome
+}
+
+async fn act(invocation: Invocation) -> Result<()> {
+    let Invocation { action, engine, printing, output, .. } = invocation;
+    let action = match action {
+        Action::ListScripts => return print_text(&script::builtin::listing()),
+        Action::ShowScript(name) => return print_text(script::builtin::find(&name)?.text),
+        other => other,
+    };
+    let interrupts = Interrupts::listen();
+    let engine = Engine::with_config(engine).await?;
+    let output = match &output {
+        Some(path) => Output::whole_file(path)?,
+        None => Output::stdout(),
+    };
+    match action {
+        Action::Repl(bindings) => repl::run(engine, printing, output, interrupts, bindings).await,
+        Action::Run(plan) => script::run(&plan, &engine, &printing, output, interrupts).await,
+        Action::Import(plan) => commands::import::run(plan, engine, &printing, output, interrupts).await,
+        Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, interrupts).await,
+        Action::ListScripts | Action::ShowScript(_) => Ok(()),
+    }
+}
+
+fn print_text(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,111 @@
+//! `\d`: the tables of the database, or the columns of one table.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::common::TableReference;
+
+use super::Repl;
+use crate::catalog::{SCHEMA, SYSTEM_SCHEMA, SYSTEM_TABLES, parse};
+use crate::cli::failure::Result;
+use crate::engine::{Engine, Parameters};
+use crate::error::Error;
+
+/// `\d` and `\d TABLE`.
+pub(super) async fn run(repl: &mut Repl, table: &str) -> Result<()> {
+    if table.is_empty() { list(repl).await } else { describe(repl, table).await }
+}
+
+async fn list(repl: &mut Repl) -> Result<()> {
+    let engine = repl.session.engine.clone();
+    let tables = repl.session.interrupts.cancellable(async move { tables(&engine).await }).await??;
+    repl.session.print(&tables)?;
+    let system: Vec<String> = SYSTEM_TABLES.iter().map(|table| format!("{SYSTEM_SCHEMA}.{}", table.name)).collect();
+    writeln!(repl.session.output, "system tables: {}", system.join(", "))?;
+    Ok(repl.session.output.flush()?)
+}
+
+/// The system table of tables with one more column: how many columns each has.
+async fn tables(engine: &Engine) -> Result<RecordBatch, Error> {
+    let frame = engine.sql(&format!("SELECT * FROM {SYSTEM_SCHEMA}.tables ORDER BY table_name")).await?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let tables = concat_batches(&schema, &frame.collect().await?).map_err(datafusion::error::DataFusionError::from)?;
+    let mut counts = Vec::with_capacity(tables.num_rows());
+    for name in tables.column(0).as_string::<i32>().iter().flatten() {
+        let provider = engine.context().table_provider(TableReference::partial(SCHEMA, name)).await;
+        // A table that cannot be opened is listed without a count; its kind says so.
+        counts.push(provider.ok().and_then(|provider| i64::try_from(provider.schema().fields().len()).ok()));
+    }
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    let mut columns: Vec<ArrayRef> = tables.columns().to_vec();
+    fields.insert(2, Arc::new(Field::new("columns", DataType::Int64, true)));
+    columns.insert(2, Arc::new(Int64Array::from(counts)));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(datafusion::error::DataFusionError::from)?)
+}
+
+async fn describe(repl: &mut Repl, table: &str) -> Result<()> {
+    let (engine, name) = (repl.session.engine.clone(), table.to_owned());
+    let (columns, facts) = repl.session.interrupts.cancellable(async move { columns_and_facts(&engine, &name).await }).await??;
+    repl.session.print(&columns)?;
+    if let Some(facts) = facts {
+        writeln!(repl.session.output, "{facts}")?;
+    }
+    Ok(repl.session.output.flush()?)
+}
+
+async fn columns_and_facts(engine: &Engine, typed: &str) -> Result<(RecordBatch, Option<String>), Error> {
+    // Planning a query that reads nothing answers for views, versions and files too, and explains a misspelt name.
+    let frame = engine.sql(&format!("SELECT * FROM {typed} LIMIT 0")).await?;
+    let schema = frame.schema().as_arrow();
+    let names = StringArray::from_iter_values(schema.fields().iter().map(|field| field.name()));
+    let types = StringArray::from_iter_values(schema.fields().iter().map(|field| sql_type(field.data_type())));
+    let nullable = StringArray::from_iter_values(schema.fields().iter().map(|field| if field.is_nullable() { "yes" } else { "no" }));
+    let columns: Vec<(&str, ArrayRef)> = vec![("column", Arc::new(names)), ("type", Arc::new(types)), ("nullable", Arc::new(nullable))];
+    let columns = RecordBatch::try_from_iter(columns).map_err(datafusion::error::DataFusionError::from)?;
+    Ok((columns, facts(engine, typed).await?))
+}
+
+/// `kind strategies, version 3, rows 100,800`: what the system knows of the table; nothing for files and system tables.
+async fn facts(engine: &Engine, typed: &str) -> Result<Option<String>, Error> {
+    let reference = TableReference::parse_str(typed);
+    let mut parameters = Parameters::new();
+    parameters.set("name", ScalarValue::from(reference.table()));
+    let mut statements = parse(&format!("SELECT * FROM {SYSTEM_SCHEMA}.tables WHERE table_name = $name"))?;
+    let Some(statement) = statements.pop() else { return Ok(None) };
+    let found = engine.run(&statement, &parameters).await?.collect().await?;
+    let Some(row) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+    let mut facts = Vec::new();
+    for (field, column) in row.schema().fields().iter().zip(row.columns()).skip(1) {
+        let value = ScalarValue::try_from_array(column, 0)?;
+        if !value.is_null() {
+            facts.push(format!("{} {value}", field.name()));
+        }
+    }
+    Ok(Some(facts.join(", ")))
+}
+
+/// The type as it is written in SQL.
+fn sql_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".to_owned(),
+        DataType::Dictionary(_, values) => sql_type(values),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Float32 => "REAL".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
+        DataType::Timestamp(_, Some(zone)) => format!("TIMESTAMPTZ ({zone})"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTEA".to_owned(),
+        other => other.to_string(),
+    }
+}

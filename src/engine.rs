@@ -1,0 +1,376 @@
+//! The engine: one database and the SQL session over it. The only place that assembles a session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion_functions_finance::RequireTimeOrder;
+use deltalake::delta_datafusion::DeltaTableFactory;
+use deltalake::delta_datafusion::planner::DeltaPlanner;
+
+use crate::catalog::{
+    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, execute_ddl, execute_dml, parse, parse_table_name,
+    restore, vacuum,
+};
+use crate::config::EngineConfig;
+use crate::error::{Error, Position, QueryError, Result};
+use crate::exec::strategy_time_order;
+use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
+use crate::storage::{RemoteStores, Root};
+
+/// A database with its SQL session. Clones are cheap and share both.
+#[derive(Clone)]
+pub struct Engine {
+    ctx: SessionContext,
+    directory: Arc<DirectorySchema>,
+    config: EngineConfig,
+}
+
+/// Values for the `$name` parameters of statements, typed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parameters(BTreeMap<String, ScalarValue>);
+
+impl Parameters {
+    /// No parameters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds `$name`.
+    pub fn set(&mut self, name: impl Into<String>, value: ScalarValue) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Names and values in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ScalarValue)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether no name is bound.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A value from text: `null`, `true`, `12`, `1.5`, `2024-01-31`, `2024-01-31 09:15:00`; anything else, and what is in single
+    /// quotes, is text.
+    pub fn parse_value(text: &str) -> ScalarValue {
+        let trimmed = text.trim();
+        if let Some(inner) = trimmed.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+            return ScalarValue::Utf8(Some(inner.replace("''", "'")));
+        }
+        match trimmed.to_lowercase().as_str() {
+            "null" => return ScalarValue::Null,
+            "true" => return ScalarValue::Boolean(Some(true)),
+            "false" => return ScalarValue::Boolean(Some(false)),
+            _ => {}
+        }
+        if let Ok(integer) = trimmed.parse::<i64>() {
+            return ScalarValue::Int64(Some(integer));
+        }
+        let numeric = trimmed.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+        if let (true, Ok(number)) = (numeric, trimmed.parse::<f64>()) {
+            return ScalarValue::Float64(Some(number));
+        }
+        if let Ok(date) = chrono::NaiveDate::parse_from_str(trimmed, "%Y-%m-%d") {
+            return ScalarValue::Date32(Some(datafusion::arrow::datatypes::Date32Type::from_naive_date(date)));
+        }
+        for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"] {
+            if let Ok(at) = chrono::NaiveDateTime::parse_from_str(trimmed, format) {
+                return ScalarValue::TimestampMicrosecond(Some(at.and_utc().timestamp_micros()), None);
+            }
+        }
+        ScalarValue::Utf8(Some(text.to_owned()))
+    }
+}
+
+impl Engine {
+    /// Opens the database in a directory; a missing directory is an empty database, made at the first write.
+    ///
+    /// # Errors
+    /// [`Error::Database`] when the place is a file or was written by a newer version.
+    pub async fn open(location: &str) -> Result<Self> {
+        Self::with_config(EngineConfig { location: Some(location.to_owned()), ..EngineConfig::default() }).await
+    }
+
+    /// A database that lives in memory as long as the engine.
+    pub async fn in_memory() -> Result<Self> {
+        Self::with_config(EngineConfig::default()).await
+    }
+
+    /// Opens a database with settings.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; [`Error::Usage`] for settings that cannot be.
+    pub async fn with_config(config: EngineConfig) -> Result<Self> {
+        let root = match &config.location {
+            Some(location) => Root::open(location).await?,
+            None => Root::in_memory()?,
+        };
+        let directory = Arc::new(DirectorySchema::new(root.clone()));
+        let ctx = session(&config, &directory)?;
+        ctx.register_object_store(root.url(), Arc::clone(root.store()));
+        directory.attach(ctx.state_weak_ref());
+        Ok(Self { ctx, directory, config })
+    }
+
+    /// The DataFusion session: everything of DataFusion stays usable.
+    pub fn context(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// The settings of this engine.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// Parses a text of any number of statements.
+    ///
+    /// # Errors
+    /// [`Error::Query`] with the position in `text`.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+        parse(text)
+    }
+
+    /// Plans one statement. What changes the database is done when this returns; rows of a query are read from the result.
+    ///
+    /// # Errors
+    /// [`Error::Query`] with the position inside the statement's own text where it is known.
+    pub async fn run(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
+        let outcome = self.run_command(statement, parameters).await;
+        match outcome {
+            Err(Error::Query(query)) => Err(Error::Query(Box::new(self.explained(*query).await))),
+            other => other,
+        }
+    }
+
+    async fn run_command(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
+        match &statement.command {
+            Command::Restore { table, version } => {
+                let version = restore(&self.directory, table, *version).await?;
+                self.one_column("version", Arc::new(UInt64Array::from(vec![version])))
+            }
+            Command::Vacuum { table, retain_hours, dry_run } => {
+                let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
+                self.one_column("removed", Arc::new(StringArray::from(removed)))
+            }
+            Command::Sql(sql) => {
+                self.directory.refresh().await?;
+                let plan = self.ctx.state().statement_to_plan(sql.as_ref().clone()).await?;
+                self.run_plan(bind(plan, parameters)?, &statement.text).await
+            }
+        }
+    }
+
+    async fn run_plan(&self, plan: LogicalPlan, text: &str) -> Result<DataFrame> {
+        let done = match &plan {
+            LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
+            LogicalPlan::Dml(dml) => execute_dml(&self.ctx, &self.directory, dml, text).await?,
+            _ => None,
+        };
+        match done {
+            Some(result) => Ok(result),
+            None => Ok(self.ctx.execute_logical_plan(plan).await?),
+        }
+    }
+
+    fn one_column(&self, name: &str, column: ArrayRef) -> Result<DataFrame> {
+        let batch = RecordBatch::try_from_iter([(name, column)]).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(self.ctx.read_batch(batch)?)
+    }
+
+    /// Runs one statement of SQL text.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the text is not exactly one statement, else as [`Engine::run`].
+    pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
+        match self.parse(sql)?.as_slice() {
+            [statement] => self.run(statement, &Parameters::new()).await,
+            statements => Err(Error::Usage(format!("expected one statement, found {}", statements.len()))),
+        }
+    }
+
+    /// Imports a file into a strategy table, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Source`] when the file is refused, [`Error::Conflict`] when it contradicts the table.
+    pub async fn import(&self, request: &ImportRequest) -> Result<ImportReport> {
+        let table = parse_table_name(&request.table)?;
+        let request = ImportRequest { table, ..request.clone() };
+        ingest::import(&self.import_context(), &request).await
+    }
+
+    /// Makes deterministic data, into a table or a file.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for counts that cannot be, [`Error::Conflict`] when the table has other rows.
+    pub async fn generate(&self, request: &GenerateRequest) -> Result<GenerateReport> {
+        let mut request = request.clone();
+        if let Target::Table(name) = &request.target {
+            request.target = Target::Table(parse_table_name(name)?);
+        }
+        ingest::generate(&self.import_context(), &request).await
+    }
+
+    fn import_context(&self) -> ImportContext<'_> {
+        ImportContext { ctx: &self.ctx, root: self.directory.root(), memory_limit_bytes: self.config.memory_limit_bytes }
+    }
+
+    /// Names of all tables and views of the database, in order.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the directory cannot be listed.
+    pub async fn table_names(&self) -> Result<Vec<String>> {
+        self.directory.refresh().await?;
+        Ok(SchemaProvider::table_names(self.directory.as_ref()))
+    }
+
+    /// The schema over the database directory.
+    pub fn directory(&self) -> &DirectorySchema {
+        &self.directory
+    }
+
+    /// Adds place and near names to a failed query.
+    async fn explained(&self, mut query: QueryError) -> QueryError {
+        let Some(error) = &query.source else { return query };
+        if query.position.is_none() {
+            query.position = span_of(error);
+        }
+        if let Some(missing) = missing_table(&query.message)
+            && query.hint.is_none()
+            && let Ok(names) = self.table_names().await
+        {
+            query.message = format!("there is no table '{missing}'");
+            query.hint = near(&missing, &names).map(|name| format!("did you mean '{name}'?")).or_else(|| Some(tables_hint(&names)));
+        }
+        query
+    }
+}
+
+/// The session of a database: catalog, functions, planning rules, memory and threads.
+fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<SessionContext> {
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(SCHEMA, Arc::clone(directory) as Arc<dyn SchemaProvider>)?;
+    catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema::new(Arc::clone(directory))))?;
+    let mut state = SessionStateBuilder::new()
+        .with_config(session_config(config)?)
+        .with_runtime_env(runtime(config)?)
+        .with_default_features()
+        .with_query_planner(DeltaPlanner::new())
+        .build();
+    state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
+    let ctx = SessionContext::new_with_state(state);
+    ctx.register_catalog(CATALOG, Arc::new(catalog));
+    for function in datafusion_functions_finance::all_functions()? {
+        ctx.register_udaf(function.as_ref().clone());
+    }
+    ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(strategy_time_order)));
+    Ok(ctx)
+}
+
+fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
+    let mut session = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    if let Some(threads) = config.threads {
+        if threads == 0 {
+            return Err(Error::Usage("threads must be at least 1".into()));
+        }
+        session = session.with_target_partitions(threads);
+    }
+    let options = session.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.execution.listing_table_ignore_subdirectory = false;
+    Ok(session)
+}
+
+fn runtime(config: &EngineConfig) -> Result<Arc<RuntimeEnv>> {
+    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::default()));
+    if let Some(bytes) = config.memory_limit_bytes {
+        builder = builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
+    let wanted = plan.get_parameter_names().map_err(Error::from)?;
+    if wanted.is_empty() {
+        return Ok(plan);
+    }
+    let bound = |name: &String| parameters.0.get(name.trim_start_matches('$')).map(|value| (name.trim_start_matches('$').to_owned(), value.clone().into()));
+    let missing: Vec<&str> = wanted.iter().filter(|name| bound(name).is_none()).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let mut missing = missing;
+        missing.sort_unstable();
+        return Err(Error::Usage(format!("no value for {}: bind it with -p name=value", missing.join(", "))));
+    }
+    let values = wanted.iter().filter_map(bound).collect();
+    Ok(plan.with_param_values(ParamValues::Map(values))?)
+}
+
+/// Where DataFusion says the trouble is.
+fn span_of(error: &DataFusionError) -> Option<Position> {
+    let start = error.diagnostic()?.span?.start;
+    (start.line > 0).then_some(Position { line: start.line, column: start.column })
+}
+
+/// The table that planning did not find, from DataFusion's message.
+fn missing_table(message: &str) -> Option<String> {
+    let found = message.split_once("table '")?.1;
+    let (name, rest) = found.split_once("' not found")?;
+    let _ = rest;
+    let own = format!("{CATALOG}.{SCHEMA}.");
+    Some(name.strip_prefix(&own).unwrap_or(name).to_owned())
+}
+
+/// The name most like `wanted`, if any is near enough.
+fn near<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
+    let likeness = |name: &&String| (strsim::jaro_winkler(wanted, name) * 1000.0) as u32;
+    names.iter().max_by_key(likeness).filter(|name| likeness(name) > 800).map(String::as_str)
+}
+
+fn tables_hint(names: &[String]) -> String {
+    match names.len() {
+        0 => "the database has no tables yet: `tranchedb import FILE --into NAME` makes one; a file is a table by its quoted path".into(),
+        1..=12 => format!("tables: {}", names.join(", ")),
+        more => format!("{more} tables: SHOW TABLES lists them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_values_get_the_type_they_look_like() {
+        let cases = [
+            ("12", ScalarValue::Int64(Some(12))),
+            ("1.5", ScalarValue::Float64(Some(1.5))),
+            ("2024-01-31", ScalarValue::Date32(Some(19753))),
+            ("TRUE", ScalarValue::Boolean(Some(true))),
+            ("null", ScalarValue::Null),
+            ("'12'", ScalarValue::Utf8(Some("12".into()))),
+            ("inf", ScalarValue::Utf8(Some("inf".into()))),
+            ("'; DROP TABLE t", ScalarValue::Utf8(Some("'; DROP TABLE t".into()))),
+        ];
+        for (text, value) in cases {
+            assert_eq!(Parameters::parse_value(text), value, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_misspelt_table_is_answered_with_the_near_name() {
+        let engine = Engine::in_memory().await.expect("engine");
+        engine.sql("CREATE TABLE strategies AS SELECT 1 AS x").await.expect("table");
+        let Err(error) = engine.sql("SELECT * FROM stragies").await else { panic!("found a table that is not there") };
+        assert!(error.to_string().contains("did you mean 'strategies'?"), "{error}");
+    }
+}

@@ -1,0 +1,7 @@
+//! How strategy tables are read: providers that turn their files into physical plans, and the operators of their own.
+
+mod strategy_scan;
+mod wide_pivot;
+
+pub use strategy_scan::{StrategyScan, strategy_time_order};
+pub use wide_pivot::WideView;

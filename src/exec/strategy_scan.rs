@@ -1,0 +1,198 @@
+//! A table provider over the files of a strategy table.
+//!
+//! Each file is sorted by `(strategy, date, [slot])` and its facts come from the Delta log, so that a filter on date,
+//! strategy or partition drops files before any footer is read; row groups and pages are pruned by Parquet statistics.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, Result as DfResult, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::expr::Sort as SortExpr;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col as column};
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use crate::error::Result;
+use crate::storage::{FinishedFile, PartitionKey, Root, StrategyChange, StrategyFile, StrategyShape, StrategyTable};
+
+/// The files of a strategy table, or some of them, as a SQL source.
+#[derive(Debug)]
+pub struct StrategyScan {
+    root: Root,
+    shape: StrategyShape,
+    files: Vec<ScannedFile>,
+}
+
+/// One file to read.
+#[derive(Debug, Clone)]
+struct ScannedFile {
+    key: PartitionKey,
+    meta: ObjectMeta,
+    rows: Option<u64>,
+    dates: Option<(i32, i32)>,
+    strategies: Option<(String, String)>,
+    dense: bool,
+}
+
+impl StrategyScan {
+    /// Reads a whole table version.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`] when the Delta log cannot be read.
+    pub fn try_new(table: &StrategyTable) -> Result<Self> {
+        Ok(Self::of_files(table.root(), table.shape(), &table.files()?))
+    }
+
+    /// Reads just these files.
+    pub fn of_files(root: &Root, shape: &StrategyShape, files: &[StrategyFile]) -> Self {
+        Self { root: root.clone(), shape: shape.clone(), files: files.iter().map(ScannedFile::from).collect() }
+    }
+
+    /// Reads files that a change has written and not yet committed.
+    pub fn of_written(change: &StrategyChange, files: &[FinishedFile]) -> Self {
+        let scanned = files.iter().map(|file| ScannedFile {
+            key: file.key,
+            meta: object_meta(change.added_path(file), file.size_bytes, 0),
+            rows: Some(file.rows),
+            dates: Some(file.dates),
+            strategies: file.strategies.clone(),
+            dense: file.dense.is_some(),
+        });
+        Self { root: change.root().clone(), shape: change.shape().clone(), files: scanned.collect() }
+    }
+
+    /// Columns of the table.
+    pub fn shape(&self) -> &StrategyShape {
+        &self.shape
+    }
+
+    /// One strategy of each file, when every file is dense: together they have every period of the table.
+    pub fn period_witnesses(&self) -> Option<Vec<String>> {
+        self.files.iter().map(|file| file.strategies.as_ref().filter(|_| file.dense).map(|(first, _)| first.clone())).collect()
+    }
+
+    fn table_schema_for_files(&self) -> DfResult<TableSchema> {
+        let schema = self.shape.table_schema();
+        let partition = self.shape.partition_columns().into_iter().map(|name| Ok(Arc::new(schema.field_with_name(name)?.clone())));
+        Ok(TableSchema::builder(self.shape.read_schema()).with_table_partition_cols(partition.collect::<DfResult<Vec<_>>>()?).build())
+    }
+
+    /// Ordering that every file has.
+    fn file_ordering(&self) -> DfResult<Option<LexOrdering>> {
+        let schema = self.shape.table_schema();
+        let sorted = self.shape.file_order().into_iter();
+        let exprs = sorted.map(|name| Ok(PhysicalSortExpr::new_default(col(name, &schema)?))).collect::<DfResult<Vec<_>>>()?;
+        Ok(LexOrdering::new(exprs))
+    }
+}
+
+fn object_meta(location: Path, size: u64, modified_ms: i64) -> ObjectMeta {
+    let last_modified = DateTime::from_timestamp_millis(modified_ms).unwrap_or_default();
+    ObjectMeta { location, last_modified, size, e_tag: None, version: None }
+}
+
+impl From<&StrategyFile> for ScannedFile {
+    fn from(file: &StrategyFile) -> Self {
+        let meta = object_meta(file.path.clone(), file.size_bytes, file.modified_ms);
+        Self { key: file.key, meta, rows: file.rows, dates: file.dates, strategies: file.strategies.clone(), dense: file.dense }
+    }
+}
+
+impl ScannedFile {
+    fn partitioned(&self, schema: &SchemaRef) -> PartitionedFile {
+        let values = self.key.values().into_iter().map(|(_, value)| ScalarValue::Int32(Some(value))).collect();
+        let mut file = PartitionedFile::new_from_meta(self.meta.clone());
+        file.partition_values = values;
+        file.with_statistics(Arc::new(self.statistics(schema)))
+    }
+
+    /// Facts of the file for its own columns; unknown columns stay unknown.
+    fn statistics(&self, schema: &SchemaRef) -> Statistics {
+        let mut statistics = Statistics::new_unknown(schema);
+        statistics.num_rows = self.rows.map_or(Precision::Absent, |rows| Precision::Exact(rows as usize));
+        for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+            match field.name().as_str() {
+                "date" => bounded(column, self.dates.map(|(a, b)| (ScalarValue::Date32(Some(a)), ScalarValue::Date32(Some(b))))),
+                "strategy" => {
+                    let text = |name: &String| ScalarValue::Utf8View(Some(name.clone()));
+                    bounded(column, self.strategies.as_ref().map(|(a, b)| (text(a), text(b))));
+                }
+                _ => {}
+            }
+        }
+        statistics
+    }
+}
+
+fn bounded(column: &mut ColumnStatistics, range: Option<(ScalarValue, ScalarValue)>) {
+    if let Some((low, high)) = range {
+        column.min_value = Precision::Exact(low);
+        column.max_value = Precision::Exact(high);
+        column.null_count = Precision::Exact(0);
+    }
+}
+
+#[async_trait]
+impl TableProvider for StrategyScan {
+    fn schema(&self) -> SchemaRef {
+        self.shape.table_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let files = self.table_schema_for_files()?;
+        let table_schema = self.shape.table_schema();
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(datafusion::common::project_schema(&table_schema, projection)?)));
+        }
+        let mut source = ParquetSource::new(files).with_pushdown_filters(false);
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let groups = self.files.iter().map(|file| FileGroup::new(vec![file.partitioned(&self.shape.read_schema())])).collect();
+        let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_output_ordering(self.file_ordering()?.into_iter().collect())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// The time order of a strategy table, for path metrics without `ORDER BY`: `date, [slot], strategy`.
+///
+/// The strategy comes last so that metrics over several strategies at once are the same in every run.
+pub fn strategy_time_order(provider: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+    let scan = provider.downcast_ref::<StrategyScan>()?;
+    Some(scan.shape.key().into_iter().map(|name| column(name).sort(true, false)).collect())
+}
+

@@ -1,0 +1,327 @@
+//! How new rows meet a strategy table: written as sorted files, compared with the rows there, committed as one version.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use datafusion::common::{Column, JoinType};
+use datafusion::functions::expr_fn::date_part;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cast as cast_to, col, lit};
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::{StreamExt, TryStreamExt};
+
+use super::{PeriodPartition, StrategySource, ImportMode, batches, partitions};
+use crate::error::{Error, Result};
+use crate::exec::StrategyScan;
+use crate::storage::{FinishedFile, PartitionKey, StrategyChange, StrategyFile, StrategyShape};
+
+/// What became of the rows of a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Rows that are new or took the place of others.
+    pub written: u64,
+    /// Rows that were there already with the same values.
+    pub unchanged: u64,
+    /// Rows of the table that were replaced.
+    pub replaced: u64,
+}
+
+/// Writes every period partition of a source as one sorted file, `threads` of them at a time.
+pub async fn write_source(change: &mut StrategyChange, source: Arc<dyn StrategySource>, threads: usize) -> Result<()> {
+    let parts = partitions(source.as_ref())?;
+    let shared: &StrategyChange = change;
+    let files = futures::stream::iter(parts).map(|part| write_partition(shared, Arc::clone(&source), part));
+    let files: Vec<FinishedFile> = files.buffer_unordered(threads.max(1)).try_collect().await?;
+    for file in files {
+        change.add(file);
+    }
+    Ok(())
+}
+
+async fn write_partition(change: &StrategyChange, source: Arc<dyn StrategySource>, part: PeriodPartition) -> Result<FinishedFile> {
+    let mut writer = change.file(PartitionKey { year: part.year, month: part.month })?;
+    let shape = change.shape().clone();
+    // Encoding keeps a core busy, so each partition gets a task of its own.
+    let task = tokio::spawn(async move {
+        for batch in batches(source.as_ref(), &part) {
+            writer.append(&conform(&shape, &batch?)?).await?;
+        }
+        writer.finish().await
+    });
+    task.await.map_err(|e| Error::Internal(format!("a writer task failed: {e}")))?
+}
+
+/// Sorts rows of any order and writes them, one file per partition. `rows` has at least the key columns and `pnl`.
+pub async fn write_rows(change: &mut StrategyChange, rows: DataFrame) -> Result<u64> {
+    let shape = change.shape().clone();
+    let mut stream = sorted(&shape, rows)?.execute_stream().await?;
+    let mut open: Option<(PartitionKey, crate::storage::StrategyFileWriter)> = None;
+    let mut written = 0;
+    while let Some(batch) = stream.next().await.transpose()? {
+        written += batch.num_rows() as u64;
+        for (key, part) in split_partitions(&batch, shape.has_slot()) {
+            if open.as_ref().is_some_and(|(current, _)| *current != key) {
+                finish(change, open.take()).await?;
+            }
+            if open.is_none() {
+                open = Some((key, change.file(key)?));
+            }
+            if let Some((_, writer)) = &mut open {
+                writer.append(&conform(&shape, &part)?).await?;
+            }
+        }
+    }
+    finish(change, open.take()).await?;
+    Ok(written)
+}
+
+async fn finish(change: &mut StrategyChange, open: Option<(PartitionKey, crate::storage::StrategyFileWriter)>) -> Result<()> {
+    if let Some((_, writer)) = open {
+        change.add(writer.finish().await?);
+    }
+    Ok(())
+}
+
+/// Rows with their partition columns computed from the date, in file order within each partition.
+fn sorted(shape: &StrategyShape, rows: DataFrame) -> Result<DataFrame> {
+    let part = |unit: &str| cast_to(date_part(lit(unit), ident("date")), DataType::Int32);
+    let mut columns: Vec<Expr> = vec![part("year").alias("year"), part("month").alias("month")];
+    for field in shape.read_schema().fields() {
+        columns.push(cast_to(ident(field.name()), field.data_type().clone()).alias(field.name()));
+    }
+    let mut order = vec![col("year")];
+    if shape.has_slot() {
+        order.push(col("month"));
+    }
+    order.extend(shape.file_order().into_iter().map(ident));
+    Ok(rows.select(columns)?.sort(order.into_iter().map(|e| e.sort(true, true)).collect())?)
+}
+
+/// Cuts a batch at changes of its first two columns, year and month.
+fn split_partitions(batch: &RecordBatch, by_month: bool) -> Vec<(PartitionKey, RecordBatch)> {
+    let years = batch.column(0).as_primitive::<Int32Type>();
+    let months = batch.column(1).as_primitive::<Int32Type>();
+    let key = |row: usize| PartitionKey { year: years.value(row), month: by_month.then(|| months.value(row)) };
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < batch.num_rows() {
+        let end = (start..batch.num_rows()).find(|&row| key(row) != key(start)).unwrap_or(batch.num_rows());
+        parts.push((key(start), batch.slice(start, end - start)));
+        start = end;
+    }
+    parts
+}
+
+/// The batch with exactly the columns and types that files have; context columns it lacks are NULL.
+fn conform(shape: &StrategyShape, batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = shape.file_schema();
+    let broken = |e: datafusion::arrow::error::ArrowError| Error::Conflict(format!("the rows do not fit the table: {e}"));
+    let column = |field: &Arc<Field>| -> Result<ArrayRef> {
+        let Some(found) = batch.column_by_name(field.name()) else {
+            return Ok(datafusion::arrow::array::new_null_array(field.data_type(), batch.num_rows()));
+        };
+        match (found.data_type(), field.data_type()) {
+            (from, to) if from == to => Ok(Arc::clone(found)),
+            (DataType::Utf8View | DataType::LargeUtf8, to) => cast(&cast(found, &DataType::Utf8).map_err(broken)?, to).map_err(broken),
+            (_, to) => cast(found, to).map_err(broken),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(schema, columns).map_err(broken)
+}
+
+/// Compares what was written with the rows of the base and leaves in the change what the mode asks for.
+///
+/// * `Append`: rows with equal key and values are unchanged; other values for an existing key are an error.
+/// * `Upsert`: other values replace those there.
+/// * `Replace`: everything between the first and the last new date goes first.
+///
+/// # Errors
+/// [`Error::Conflict`] naming the first keys with the old and the new value.
+pub async fn merge(ctx: &SessionContext, change: &mut StrategyChange, mode: ImportMode) -> Result<RowCounts> {
+    let mut counts = RowCounts { written: change.added().iter().map(|f| f.rows).sum(), ..RowCounts::default() };
+    let Some(base) = change.base().cloned() else { return Ok(counts) };
+    let files = base.files()?;
+    if mode == ImportMode::Replace {
+        counts.replaced = cut_out(ctx, change, &files).await?;
+        return Ok(counts);
+    }
+    let keys: BTreeSet<PartitionKey> = change.added().iter().map(|file| file.key).collect();
+    for key in keys {
+        let (new, old) = meeting(change, &files, key);
+        if old.is_empty() {
+            continue;
+        }
+        let met = Meeting { ctx, shape: change.shape().clone(), new: scan_written(change, &new), old: scan_old(change, &old) };
+        let (same, differing) = met.count().await?;
+        counts.unchanged += same;
+        counts.written -= same;
+        match mode {
+            ImportMode::Append if differing > 0 => return Err(met.conflict(base.name(), differing).await?),
+            ImportMode::Append if same > 0 => rewrite(change, new, vec![], met.only_new()?).await?,
+            ImportMode::Upsert if same + differing > 0 => {
+                counts.replaced += differing;
+                rewrite(change, new, old, met.upserted()?).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(counts)
+}
+
+/// Files of the change and of the base that may share keys in a partition.
+fn meeting(change: &StrategyChange, files: &[StrategyFile], key: PartitionKey) -> (Vec<FinishedFile>, Vec<StrategyFile>) {
+    let new: Vec<_> = change.added().iter().filter(|file| file.key == key).cloned().collect();
+    let overlaps = |old: &&StrategyFile| {
+        old.key == key && new.iter().any(|n| old.may_hold(n.dates, n.strategies.as_ref().map(|(a, b)| (a.as_str(), b.as_str()))))
+    };
+    let old = files.iter().filter(overlaps).cloned().collect();
+    (new, old)
+}
+
+fn scan_written(change: &StrategyChange, files: &[FinishedFile]) -> Arc<StrategyScan> {
+    Arc::new(StrategyScan::of_written(change, files))
+}
+
+fn scan_old(change: &StrategyChange, files: &[StrategyFile]) -> Arc<StrategyScan> {
+    Arc::new(StrategyScan::of_files(change.root(), change.shape(), files))
+}
+
+/// Puts `rows` in the place of the new files and the old ones given.
+async fn rewrite(change: &mut StrategyChange, new: Vec<FinishedFile>, old: Vec<StrategyFile>, rows: DataFrame) -> Result<()> {
+    write_rows(change, rows).await?;
+    for file in new {
+        change.withdraw(&file).await?;
+    }
+    for file in old {
+        change.remove(file);
+    }
+    Ok(())
+}
+
+/// Takes the dates of the new rows out of the base; returns the number of rows that go.
+async fn cut_out(ctx: &SessionContext, change: &mut StrategyChange, files: &[StrategyFile]) -> Result<u64> {
+    let dates = change.added().iter().map(|file| file.dates).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let Some((first, last)) = dates else { return Ok(0) };
+    let day = |days: i32| lit(datafusion::common::ScalarValue::Date32(Some(days)));
+    let mut gone = 0;
+    for file in files.iter().filter(|file| file.may_hold((first, last), None)).cloned() {
+        let outside = col("date").lt(day(first)).or(col("date").gt(day(last)));
+        let kept = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.filter(outside)?;
+        let rows = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.count().await? as u64;
+        gone += rows - write_rows(change, kept).await?;
+        change.remove(file);
+    }
+    Ok(gone)
+}
+
+/// New and old rows of one partition that may share keys.
+struct Meeting<'a> {
+    ctx: &'a SessionContext,
+    shape: StrategyShape,
+    new: Arc<StrategyScan>,
+    old: Arc<StrategyScan>,
+}
+
+impl Meeting<'_> {
+    /// Rows with a key on both sides: the new columns under their names, the old ones with the prefix `old_`.
+    fn joined(&self, kind: JoinType) -> Result<DataFrame> {
+        let new = self.ctx.read_table(Arc::clone(&self.new) as _)?;
+        let old = self.ctx.read_table(Arc::clone(&self.old) as _)?;
+        let renamed = self.shape.read_schema().fields().iter().map(|f| ident(f.name()).alias(format!("old_{}", f.name()))).collect::<Vec<_>>();
+        let keys = self.shape.key();
+        let old_keys: Vec<String> = keys.iter().map(|key| format!("old_{key}")).collect();
+        let old_keys: Vec<&str> = old_keys.iter().map(String::as_str).collect();
+        Ok(new.join(old.select(renamed)?, kind, &keys, &old_keys, None)?)
+    }
+
+    /// True where every value column is equal; NULL equals NULL.
+    fn equal(&self) -> Expr {
+        let values = self.shape.context().iter().map(|f| f.name().as_str()).chain(["pnl"]);
+        values
+            .map(|name| binary_expr(ident(name), Operator::IsNotDistinctFrom, ident(&format!("old_{name}"))))
+            .reduce(Expr::and)
+            .unwrap_or_else(|| lit(true))
+    }
+
+    /// (equal rows, differing rows) among those with a key on both sides.
+    async fn count(&self) -> Result<(u64, u64)> {
+        let all = self.joined(JoinType::Inner)?;
+        let same = count(lit(1)).filter(self.equal());
+        let same = same.build()?.alias("same");
+        let counted = all.aggregate(vec![], vec![same, count(lit(1)).alias("both")])?.collect().await?;
+        let number = |column: usize| counted.first().map_or(0, |batch| batch.column(column).as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(0));
+        Ok((number(0) as u64, (number(1) - number(0)) as u64))
+    }
+
+    async fn conflict(&self, table: &str, differing: u64) -> Result<Error> {
+        let order = self.shape.key().into_iter().map(|key| ident(key).sort(true, true)).collect();
+        let shown = ["date", "strategy", "old_pnl", "pnl"].map(ident).to_vec();
+        let first = self.joined(JoinType::Inner)?.filter(self.equal().is_not_true())?.sort(order)?.limit(0, Some(3))?.select(shown)?;
+        let rows = first.collect().await?;
+        let mut examples = Vec::new();
+        for batch in &rows {
+            let text = |column: usize, row: usize| datafusion::arrow::util::display::array_value_to_string(batch.column(column), row).unwrap_or_default();
+            let value = |column: usize, row: usize| if batch.column(column).is_null(row) { "NULL".to_owned() } else { text(column, row) };
+            examples.extend((0..batch.num_rows()).map(|row| format!("{} '{}': {} there, {} new", text(0, row), text(1, row), value(2, row), value(3, row))));
+        }
+        Ok(Error::Conflict(format!(
+            "{differing} rows have a key that table '{table}' holds with other values: {}\nhint: --mode upsert takes the new values, --mode replace replaces the dates of the file",
+            examples.join("; ")
+        )))
+    }
+
+    /// New rows whose key is not there.
+    fn only_new(&self) -> Result<DataFrame> {
+        self.joined(JoinType::LeftAnti)
+    }
+
+    /// Old rows whose key is not new, and all new rows.
+    fn upserted(&self) -> Result<DataFrame> {
+        let keys = self.shape.key();
+        let new = self.ctx.read_table(Arc::clone(&self.new) as _)?;
+        let new_keys = new.clone().select(keys.iter().map(|key| ident(key).alias(format!("new_{key}"))).collect::<Vec<_>>())?;
+        let right: Vec<String> = keys.iter().map(|key| format!("new_{key}")).collect();
+        let right: Vec<&str> = right.iter().map(String::as_str).collect();
+        let kept = self.ctx.read_table(Arc::clone(&self.old) as _)?.join(new_keys, JoinType::LeftAnti, &keys, &right, None)?;
+        Ok(kept.union(new)?)
+    }
+}
+
+/// Extends the register of strategies by those that came new: first in source order, then by name.
+pub async fn extend_register(change: &mut StrategyChange, source_order: &[String], import_id: &str) -> Result<()> {
+    let base = match change.base() {
+        Some(table) => table.register().await?,
+        None => None,
+    };
+    let known: HashSet<&str> = base.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten()).collect();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let written: BTreeSet<&str> = change.written_strategies().collect();
+    let candidates = source_order.iter().map(String::as_str).filter(|name| written.contains(name)).chain(written.iter().copied());
+    let fresh: Vec<&str> = candidates.filter(|name| !known.contains(name) && seen.insert(name)).collect();
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let added = register_batch(&fresh, import_id)?;
+    let register = match &base {
+        None => added,
+        Some(base) => concat_batches(&added.schema(), [base, &added]).map_err(|e| Error::Internal(e.to_string()))?,
+    };
+    change.set_register(register);
+    Ok(())
+}
+
+fn register_batch(names: &[&str], import_id: &str) -> Result<RecordBatch> {
+    let schema = Schema::new(vec![Field::new("strategy", DataType::Utf8, false), Field::new("import_id", DataType::Utf8, false)]);
+    let ids = StringArray::from_iter_values(std::iter::repeat_n(import_id, names.len()));
+    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter_values(names)), Arc::new(ids)];
+    RecordBatch::try_new(Arc::new(schema), columns).map_err(|e| Error::Internal(e.to_string()))
+}
+
+/// A column by its exact name: `col` would fold upper case and split at dots.
+fn ident(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}

@@ -1,0 +1,196 @@
+//! From a CSV file to a source of strategies and a report: plan the header, read the rows, judge them, settle the periods.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::columns::{HeaderPlan, Layout, Role, Target, plan_header};
+use super::file_source::{FileSource, LevelDifferences};
+use super::judge::{judge, null_issues};
+use super::long::{LongRules, read_long};
+use super::options::{ImportOptions, Unit, ValueKind};
+use super::periods::{PeriodRows, Periods};
+use super::records::RecordReader;
+use super::report::{ColumnReport, ImportReport, Issue, IssueCode, Severity, by_column};
+use super::series::{SeriesFacts, scan};
+use super::source::StrategySource;
+use super::tally::{Occurrences, Tally};
+use super::wide::{RawTable, read_wide};
+use crate::error::{Error, Result, SourceError};
+
+/// Excluded columns that the report names one by one.
+const EXCLUDED_NAMED: usize = 20;
+
+/// A CSV file that was read and found good.
+pub struct CsvSource {
+    /// Its strategies.
+    pub source: Box<dyn StrategySource>,
+    /// What was in it; the part about the commit is still empty.
+    pub report: ImportReport,
+}
+
+/// Reads a strategy CSV file: legacy, enhanced or long format, found from its header.
+///
+/// One pass over the file on two threads and more. Values stay in memory up to `memory_bytes`, beyond that in a nameless scratch file; besides
+/// them only a few megabytes and the texts of the period rows are held. Nothing is written anywhere else.
+///
+/// # Errors
+/// [`Error::Usage`] for options that do not fit together; [`Error::Source`] naming file, line, column, text, count and remedy for everything in the
+/// file that is not beyond doubt; [`Error::Storage`] when reading or the scratch file fails. The same file gives the same error every time.
+pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Result<CsvSource> {
+    let mut report = ImportReport::begin(path, options);
+    let format = options.number_format()?;
+    let renames = options.rename.as_deref().map(read_renames).transpose()?.unwrap_or_default();
+    let reader = RecordReader::open(path)?;
+    let file = reader.file().to_owned();
+    let plan = plan_header(&file, reader.header(), options, &renames)?;
+    let raw = match plan.layout {
+        Layout::Wide => read_wide(reader, &plan, format, memory_bytes)?,
+        Layout::Long => read_long(reader, &plan, &LongRules { renames: &renames, options, format, memory_bytes })?,
+    };
+    judge(&file, &plan, &raw, format)?;
+    let periods = PeriodRows { file: &file, plan: &plan, texts: &raw.texts, lines: &raw.lines, options, format }.settle()?;
+    describe(&mut report, &plan, &raw);
+    let source = assemble(raw, periods, &mut report);
+    let facts = scan(&source)?;
+    describe_series(&mut report, &source, &facts);
+    let source = apply_value_kind(&file, options, source, &facts)?;
+    report.finish();
+    Ok(CsvSource { source, report })
+}
+
+/// Reads old and new names, with or without a header `old,new`.
+fn read_renames(path: &Path) -> Result<HashMap<String, String>> {
+    let reader = RecordReader::open(path)?;
+    let (file, header) = (reader.file().to_owned(), reader.header().to_vec());
+    let refuse = |line: u64, reason: String| {
+        Error::from(SourceError::new(&file, reason).at_line(line).with_remedy("write one old and one new name per line"))
+    };
+    let mut renames = HashMap::new();
+    let mut add = |line: u64, names: &[String]| match names {
+        [old, new] if renames.insert(old.clone(), new.clone()).is_none() => Ok(()),
+        [old, _] => Err(refuse(line, format!("'{old}' is renamed twice"))),
+        _ => Err(refuse(line, format!("{} fields, two are needed", names.len()))),
+    };
+    if !matches!(header.as_slice(), [old, new] if old.eq_ignore_ascii_case("old") && new.eq_ignore_ascii_case("new")) {
+        add(1, &header)?;
+    }
+    reader.for_each_chunk(|chunk| {
+        (0..chunk.len()).try_for_each(|row| {
+            let names: Vec<String> = (0..chunk.width(row)).map(|c| String::from_utf8_lossy(chunk.field(row, c)).into_owned()).collect();
+            add(chunk.line(row), &names)
+        })
+    })?;
+    Ok(renames)
+}
+
+/// Fills the parts of the report that the header and the cells determine.
+fn describe(report: &mut ImportReport, plan: &HeaderPlan, raw: &RawTable) {
+    let total = |kind: fn(&Tally) -> Occurrences| raw.tallies.iter().map(|(_, tally)| kind(tally).count).sum();
+    report.variant = plan.variant().to_owned();
+    report.sha256.clone_from(&raw.read.sha256);
+    report.bytes = raw.read.bytes;
+    report.source_rows = raw.source_rows;
+    report.strategies = raw.strategies.len() as u64;
+    report.renamed = plan.renamed + raw.renamed;
+    report.blanks = total(|t| t.blank);
+    report.nans = total(|t| t.nan);
+    report.infinities = total(|t| t.infinite);
+    let nulls: Vec<Issue> = raw.tallies.iter().flat_map(|(name, tally)| null_issues(name, tally)).collect();
+    for code in [IssueCode::NullToken, IssueCode::NanToken, IssueCode::InfToken] {
+        report.issues.extend(by_column(nulls.iter().filter(|issue| issue.code == code).cloned().collect()));
+    }
+    describe_excluded(report, plan);
+    if raw.excluded_strategies > 0 {
+        report.issues.push(Issue::new(
+            IssueCode::ExcludedColumn,
+            Severity::Info,
+            raw.excluded_strategies,
+            "strategies left out on request",
+        ));
+    }
+    describe_names(report, &raw.strategies);
+    if raw.absent > 0 {
+        let action = "combinations of strategy and period without a row in the file; stored as NULL";
+        report.issues.push(Issue::new(IssueCode::Gap, Severity::Warning, raw.absent, action));
+    }
+    if report.unit == Unit::Unknown {
+        let action = "the unit is stored as unknown; --unit currency:INR, percent, points or fraction states it";
+        report.issues.push(Issue::new(IssueCode::UnitUnknown, Severity::Info, 1, action));
+    }
+}
+
+fn describe_excluded(report: &mut ImportReport, plan: &HeaderPlan) {
+    let excluded: Vec<_> = plan.columns.iter().filter(|c| c.role == Role::Excluded).collect();
+    let named = |name: String, why: String| ColumnReport { name, role: "excluded", target: None, why };
+    report.columns.extend(excluded.iter().take(EXCLUDED_NAMED).map(|c| named(c.name.clone(), c.why.to_string())));
+    if excluded.len() > EXCLUDED_NAMED {
+        report.columns.push(named(format!("and {} more", excluded.len() - EXCLUDED_NAMED), "left out or not chosen".into()));
+    }
+    if let Some(first) = excluded.first() {
+        let issue = Issue::new(IssueCode::ExcludedColumn, Severity::Info, excluded.len() as u64, "columns left out on request");
+        report.issues.push(issue.such_as(format!("first '{}'", first.name)));
+    }
+    for (target, role) in [(Target::Strategy, "strategy name"), (Target::Pnl, "value")] {
+        if let Some(column) = plan.known(target) {
+            let target = Some(super::columns::target_name(target).to_owned());
+            report.columns.push(ColumnReport { name: column.name.clone(), role, target, why: column.why.to_string() });
+        }
+    }
+}
+
+fn describe_names(report: &mut ImportReport, strategies: &[String]) {
+    let odd: Vec<&String> = strategies.iter().filter(|name| name.trim() != name.as_str() || name.chars().any(char::is_control)).collect();
+    if let Some(first) = odd.first() {
+        let action = "names begin or end with a space or hold control characters; kept byte for byte";
+        report.issues.push(Issue::new(IssueCode::OddName, Severity::Warning, odd.len() as u64, action).such_as(format!("{first:?}")));
+    }
+}
+
+fn assemble(raw: RawTable, periods: Periods, report: &mut ImportReport) -> FileSource {
+    report.periods = periods.rows.len() as u64;
+    (report.first_date, report.last_date) = (Some(periods.range.0), Some(periods.range.1));
+    let mut columns = periods.columns;
+    columns.append(&mut report.columns);
+    report.columns = columns;
+    report.issues.extend(periods.issues);
+    FileSource { periods: periods.batch, strategies: raw.strategies, matrix: raw.matrix, rows: periods.rows }
+}
+
+fn describe_series(report: &mut ImportReport, source: &FileSource, facts: &SeriesFacts) {
+    let names = |ordinals: &[u32]| ordinals.iter().map(|&o| source.strategies[o as usize].clone()).collect::<Vec<_>>();
+    (report.nulls, report.zeros) = (facts.nulls, facts.zeros);
+    report.constant = names(&facts.constant);
+    report.all_null = names(&facts.all_null);
+    report.identical = facts.identical.iter().map(|group| names(group)).collect();
+    let each = |code, severity, columns: &[String], action: &str| {
+        by_column(columns.iter().map(|name| Issue::new(code, severity, 1, action).in_column(name)).collect())
+    };
+    let constant = each(IssueCode::ConstantColumn, Severity::Warning, &report.constant, "all values are equal; imported");
+    let all_null = each(IssueCode::AllNullColumn, Severity::Warning, &report.all_null, "no value at all; imported");
+    report.issues.extend(constant);
+    report.issues.extend(all_null);
+    if let Some(first) = report.identical.first() {
+        let issue = Issue::new(
+            IssueCode::DuplicateSeries,
+            Severity::Warning,
+            report.identical.len() as u64,
+            "groups of identical series; imported",
+        );
+        report.issues.push(issue.such_as(format!("'{}' = '{}'", first[0], first[1])));
+    }
+}
+
+/// Levels become differences on request; values that look like levels are refused until somebody says what they are.
+fn apply_value_kind(file: &str, options: &ImportOptions, source: FileSource, facts: &SeriesFacts) -> Result<Box<dyn StrategySource>> {
+    match options.values {
+        Some(ValueKind::Levels) => Ok(Box::new(LevelDifferences::new(source))),
+        Some(ValueKind::Pnl) => Ok(Box::new(source)),
+        None if facts.looks_like_levels => {
+            let reason = "the values look like equity levels: every strategy starts with the same value and none is zero or negative";
+            Err(SourceError::new(file, reason)
+                .with_remedy("say --values levels to store the differences, or --values pnl if they are profit and loss")
+                .into())
+        }
+        None => Ok(Box::new(source)),
+    }
+}

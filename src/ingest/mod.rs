@@ -1,0 +1,59 @@
+//! Files become strategy tables: reading, checking and reporting, and the making of test data.
+//!
+//! The way of a CSV file:
+//!
+//! 1. `records` hashes the bytes, checks them for UTF-8 and splits records on a thread of its own;
+//! 2. `columns` gives every column of the header a role, and says why;
+//! 3. `wide` or `long` turns cells into numbers (`numbers`), a row per period, into a `matrix` in memory or in a `scratch` file;
+//! 4. `judge` refuses text columns, cells that are no numbers and names that do not belong;
+//! 5. `periods` settles `dates`, checks the context, numbers the slots and orders the rows;
+//! 6. `series` looks for NULLs, constant and identical series and equity levels;
+//! 7. `batches` makes the rows of the table, in its order, from any [`StrategySource`].
+//!
+//! 8. `import` writes those rows as new files, `commit` compares them with the rows there and makes them one version of the table.
+//!
+//! Doubt is an error that names file, line, column and remedy; whatever is dropped or coerced is counted in the
+//! [`ImportReport`].
+
+mod batches;
+mod clock;
+mod columns;
+mod commit;
+mod csv_reader;
+mod dates;
+mod file_source;
+mod fingerprint;
+mod generate;
+mod import;
+mod judge;
+mod long;
+mod matrix;
+mod numbers;
+pub mod options;
+mod patterns;
+mod period_columns;
+mod periods;
+#[cfg(test)]
+mod reader_tests;
+mod records;
+mod report;
+mod scratch;
+mod series;
+mod source;
+mod strategy_params;
+mod tally;
+mod text_column;
+mod wide;
+mod write_file;
+
+pub use batches::{Batches, PeriodPartition, TARGET_ROWS, batches, partitions, strategy_order, table_schema};
+pub use commit::{RowCounts, extend_register, merge, write_rows, write_source};
+pub use csv_reader::{CsvSource, read_csv};
+pub use fingerprint::file_sha256;
+pub use generate::{GenerateReport, GenerateRequest, GeneratedStrategies, Target};
+pub use import::{ImportContext, generate, import};
+pub use options::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, ImportRequest, TimeUnit, Unit, ValueKind};
+pub use report::{ColumnReport, ImportReport, ImportStatus, Issue, IssueCode, Severity};
+pub use source::StrategySource;
+pub use strategy_params::{StrategyParam, parse_strategy_params};
+pub use write_file::{write_csv, write_generated, write_parquet};

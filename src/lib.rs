@@ -1,0 +1,51 @@
+//! TrancheDB: an embedded analytical database for trading strategies.
+//!
+//! SQL over hundreds of thousands of strategy P&L series, in process: [`Engine`] opens a database directory, imports
+//! strategy files into Delta tables and answers SQL with financial functions.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> tranchedb::Result<()> {
+//! let db = tranchedb::Engine::in_memory().await?;
+//! let answer = db.sql("SELECT sharpe_ratio(r) AS sharpe FROM (VALUES (0.01), (-0.02), (0.03)) AS t(r)").await?;
+//! assert_eq!(answer.collect().await?[0].num_rows(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The life of a query
+//!
+//! 1. The command line becomes an `Invocation` ([`cli`]); a program calls [`Engine::sql`] directly.
+//! 2. [`Engine::open`] finds the database: `Root::open` checks the directory's format marker and reads nothing else.
+//! 3. [`Engine::parse`] turns the whole text into [`Statement`]s, each with its place, by DataFusion's parser in the dialect of
+//!    [`catalog::parse`], which adds `VERSION AS OF`, `RESTORE TABLE` and `VACUUM`.
+//! 4. [`Engine::run`] plans one statement: DataFusion asks [`catalog::DirectorySchema`] for every table named.
+//! 5. `DirectorySchema::find` looks the name up in the directory: a definition, a Delta table, a wide view, files, or a path.
+//! 6. A strategy table is opened at one version by [`storage::StrategyTable::open`] and handed out as
+//!    [`exec::StrategyScan`], which knows its files and their order; readers see whole versions only.
+//! 7. The analyzer rule `RequireTimeOrder` gives path metrics the table's time order, or refuses them without one.
+//! 8. `$name` parameters are bound as typed values ([`Parameters`]); DataFusion optimises the plan.
+//! 9. `StrategyScan::scan` gives each file its statistics, so that files, row groups and pages outside the filter are never read.
+//! 10. The finance functions of `datafusion-functions-finance` run as group accumulators over one state per group.
+//! 11. A statement that changes something ends in `execute_ddl` or `execute_dml` ([`catalog`]): rows go through
+//!     `StrategyFileWriter`, which checks order and keys, and become visible by one `StrategyChange::commit`.
+//! 12. Rows stream out of the DataFrame; the command line prints them as they come.
+//!
+//! # Layers
+//!
+//! `cli → engine → catalog → ingest → exec → storage → {config, error}`: a module imports only from those to its right.
+
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod exec;
+pub mod ingest;
+pub mod storage;
+
+pub use catalog::Statement;
+pub use config::EngineConfig;
+pub use engine::{Engine, Parameters};
+pub use error::{Error, Result};
+pub use ingest::{GenerateRequest, ImportOptions, ImportReport, ImportRequest};

@@ -1,0 +1,27 @@
+//! The program `tranchedb`: understand the command line, start logs and threads, do the work, tell how it ended.
+
+use std::process::ExitCode;
+
+use tranchedb::cli::{self, Failure, Invocation};
+
+fn main() -> ExitCode {
+    // A panic is a bug, but still an answer: exit code 70 instead of an abort in the middle of the output.
+    let outcome = std::panic::catch_unwind(run).unwrap_or(Err(Failure::Panicked));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let invocation = Invocation::from_command_line()?;
+    invocation.start_logging()?;
+    let runtime = invocation.runtime()?;
+    let outcome = runtime.block_on(cli::run(invocation));
+    // What is still running was cancelled: nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}

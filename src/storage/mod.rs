@@ -1,0 +1,19 @@
+//! Where the bytes of a database lie and how they change: object stores, Delta tables, strategy-table files.
+//!
+//! Everything goes through one [`Root`]: an object store and a place in it, be it a local directory or memory. A table
+//! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before. This
+//! module knows no SQL: it takes and gives Arrow batches and plain facts.
+
+mod delta;
+mod remote;
+mod root;
+mod strategy_file;
+mod strategy_shape;
+mod strategy_table;
+
+pub use delta::{CommitRecord, delta_error, history, load_table, restore_table, standing_notes, vacuum_table};
+pub use remote::RemoteStores;
+pub use root::{DATABASE_FOLDER, Root};
+pub use strategy_file::{FinishedFile, StrategyFileWriter};
+pub use strategy_shape::{PartitionKey, StrategyShape};
+pub use strategy_table::{StrategyChange, StrategyFile, StrategyTable};

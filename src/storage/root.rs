@@ -1,0 +1,231 @@
+//! The root of a database: one object store and a place in it.
+
+use std::fmt;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::error::{Error, Result};
+
+/// Folder beside the tables that holds what is not a table: format marker, views, external tables.
+pub const DATABASE_FOLDER: &str = "_tranchedb";
+
+/// The newest database format this engine reads and the one it writes.
+const FORMAT: u32 = 1;
+
+/// Object store and place of one database. Clones share the store.
+#[derive(Clone)]
+pub struct Root {
+    store: Arc<dyn ObjectStore>,
+    url: Url,
+    prefix: Path,
+}
+
+/// Content of the format marker.
+#[derive(Serialize, Deserialize)]
+struct FormatMarker {
+    format: u32,
+    engine: String,
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").field("url", &self.url.as_str()).finish()
+    }
+}
+
+impl Root {
+    /// A root that lives in memory as long as the value and its clones.
+    pub fn in_memory() -> Result<Self> {
+        Self::over(Arc::new(InMemory::new()), "memory:///database/")
+    }
+
+    /// The root at a local directory, which is created at the first write if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a URL whose scheme has no store here; [`Error::Database`] when the place is a file, cannot be
+    /// read, or was written by a newer format.
+    pub async fn open(location: &str) -> Result<Self> {
+        let directory = match Url::parse(location) {
+            Ok(url) if url.scheme() == "file" => {
+                url.to_file_path().map_err(|()| Error::Usage(format!("'{location}' is not a path on this machine")))?
+            }
+            Ok(url) if url.scheme().len() > 1 => {
+                return Err(Error::Usage(format!("a database at {}:// is not supported: give a directory", url.scheme())));
+            }
+            _ => FsPath::new(location).to_path_buf(),
+        };
+        if directory.exists() && !directory.is_dir() {
+            return Err(Error::Database(format!("'{location}' is a file: a database is a directory")));
+        }
+        let directory = std::path::absolute(&directory).map_err(|e| Error::storage(format!("finding '{location}'"), e))?;
+        let url = Url::from_directory_path(&directory).map_err(|()| Error::Usage(format!("'{location}' is not a usable path")))?;
+        let root = Self::over(Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), url.as_str())?;
+        root.check_format().await?;
+        Ok(root)
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, url: &str) -> Result<Self> {
+        let url = Url::parse(url).map_err(|e| Error::Internal(format!("database URL {url}: {e}")))?;
+        let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("unusable path in {url}: {e}")))?;
+        Ok(Self { store, url, prefix })
+    }
+
+    /// The object store that holds the database.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// URL of the database, ending in `/`.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// URL of a table's folder, ending in `/`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `name` cannot be a folder name.
+    pub fn table_url(&self, name: &str) -> Result<Url> {
+        check_table_name(name)?;
+        let mut url = self.url.clone();
+        url.path_segments_mut().map_err(|()| Error::Internal("database URL without path".into()))?.pop_if_empty().push(name).push("");
+        Ok(url)
+    }
+
+    /// Path of a table's folder in the store.
+    pub fn table_path(&self, name: &str) -> Path {
+        self.prefix.clone().join(name)
+    }
+
+    /// Path of a file in the database's own folder, `parts` below it.
+    pub fn own_path(&self, parts: &[&str]) -> Path {
+        parts.iter().fold(self.prefix.clone().join(DATABASE_FOLDER), |path, part| path.join(*part))
+    }
+
+    /// Names directly below the root: (folders, files with their sizes in bytes). A missing directory is empty.
+    pub async fn list(&self) -> Result<(Vec<String>, Vec<(String, u64)>)> {
+        let listed = self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|e| Error::storage(format!("listing {}", self.url), e))?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let folders = listed.common_prefixes.iter().filter_map(name).collect();
+        let files = listed.objects.iter().filter_map(|o| Some((name(&o.location)?, o.size))).collect();
+        Ok((folders, files))
+    }
+
+    /// Names of the files directly in a folder; none if it is missing.
+    pub async fn names_in(&self, folder: &Path) -> Result<Vec<String>> {
+        let listed = self.store.list_with_delimiter(Some(folder)).await.map_err(|e| Error::storage(format!("listing {folder}"), e))?;
+        Ok(listed.objects.iter().filter_map(|o| o.location.filename().map(str::to_owned)).collect())
+    }
+
+    /// Reads a whole small object; `None` if there is none.
+    pub async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
+        match self.store.get(path).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(|e| Error::storage(format!("reading {path}"), e)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(Error::storage(format!("reading {path}"), e)),
+        }
+    }
+
+    /// Writes a whole small object, replacing the one before; readers see the old or the new one.
+    pub async fn write(&self, path: &Path, content: impl Into<Bytes>) -> Result<()> {
+        self.store.put(path, content.into().into()).await.map_err(|e| Error::storage(format!("writing {path}"), e))?;
+        Ok(())
+    }
+
+    /// Removes an object; a missing one is no error.
+    pub async fn remove(&self, path: &Path) -> Result<()> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(Error::storage(format!("removing {path}"), e)),
+        }
+    }
+
+    /// Removes everything below a table's folder.
+    pub async fn remove_folder(&self, name: &str) -> Result<()> {
+        check_table_name(name)?;
+        let folder = self.table_path(name);
+        let failed = |e| Error::storage(format!("removing {folder}"), e);
+        let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
+        // The Delta log goes first: a crash in between leaves a folder without a table, never a table without files.
+        let (log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.as_ref().contains("_delta_log"));
+        for object in log.into_iter().rev().chain(data) {
+            self.remove(&object.location).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the place as a database of this format, once, before its first table.
+    pub async fn initialise(&self) -> Result<()> {
+        let marker = FormatMarker { format: FORMAT, engine: env!("CARGO_PKG_VERSION").into() };
+        let text = serde_json::to_vec_pretty(&marker).map_err(|e| Error::Internal(e.to_string()))?;
+        let options = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&self.own_path(&["database.json"]), text.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(e) => Err(Error::storage(format!("making the database {}", self.url), e)),
+        }
+    }
+
+    async fn check_format(&self) -> Result<()> {
+        let path = self.own_path(&["database.json"]);
+        let Some(bytes) = self.read(&path).await? else { return Ok(()) };
+        let marker: FormatMarker = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::Database(format!("{}: {DATABASE_FOLDER}/database.json is damaged: {e}", self.url)))?;
+        if marker.format > FORMAT {
+            return Err(Error::Database(format!(
+                "{} has format {} (written by tranchedb {}); this program reads up to format {FORMAT}: use a newer tranchedb",
+                self.url, marker.format, marker.engine
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Table names become folder names: letters, digits, spaces and most signs, but nothing that leads elsewhere.
+fn check_table_name(name: &str) -> Result<()> {
+    let forbidden = |c: char| c.is_control() || "/\\#?%*:\"<>|".contains(c);
+    let reason = if name.is_empty() {
+        "is empty"
+    } else if name.starts_with(['_', '.']) {
+        "starts with '_' or '.', which is kept for the engine's own folders"
+    } else if name.contains(forbidden) {
+        "contains a sign that a folder name cannot hold (one of / \\ # ? % * : \" < > |)"
+    } else if name.len() > 200 {
+        "is longer than 200 bytes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Usage(format!("table name '{name}' {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_names_never_lead_out_of_the_database() {
+        for name in ["", "..", "a/b", "_delta_log", ".hidden", "a\\b", "a\0", "50%"] {
+            assert!(check_table_name(name).is_err(), "{name:?}");
+        }
+        for name in ["strategies", "my table", "Größe", "a-b.c"] {
+            assert!(check_table_name(name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_format_is_refused() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let root = Root::open(&directory.path().to_string_lossy()).await.expect("new root");
+        let marker = r#"{"format": 99, "engine": "9.0.0"}"#;
+        root.write(&root.own_path(&["database.json"]), marker).await.expect("marker written");
+        let refused = Root::open(&directory.path().to_string_lossy()).await.expect_err("newer format");
+        assert!(refused.to_string().contains("format 99"), "{refused}");
+    }
+}

@@ -1,0 +1,315 @@
+//! Writing one file of a strategy table: sorted rows, row groups cut at strategy boundaries, keys checked.
+//!
+//! The writer is the one place that guarantees the layout other parts rely on, so it checks every row: strategies
+//! ascend by their bytes, the periods of a strategy ascend strictly, no NaN or infinity is stored.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::Datelike;
+use datafusion::arrow::array::{Array, AsArray, DictionaryArray, Float64Array, RecordBatch, StringArray};
+use datafusion::arrow::compute::kernels::aggregate::{max, min};
+use datafusion::arrow::datatypes::{Date32Type, Float64Type, Int32Type};
+use datafusion::parquet::arrow::async_writer::AsyncArrowWriter;
+use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use serde_json::json;
+
+use super::{PartitionKey, Root, StrategyShape};
+use crate::error::{Error, Result};
+
+/// Rows after which a row group ends at the next strategy. Small enough that one strategy of many prunes well, large
+/// enough that zstd and the column chunks pay.
+const ROW_GROUP_ROWS: usize = 262_144;
+
+/// Rows of one page: reading one strategy of 25,000 touches about one page of each column.
+const PAGE_ROWS: usize = 16_384;
+
+/// Level 3 is a fifth smaller than level 1 and decodes as fast.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Key under which a dense file says how many strategies and periods it has: in its footer and in the log.
+pub(super) const DENSE_KEY: &str = "tranchedb.dense";
+
+/// A data file that is written and not yet part of any table version.
+#[derive(Debug, Clone)]
+pub struct FinishedFile {
+    /// Partition of all its rows.
+    pub key: PartitionKey,
+    /// Path below the table's folder.
+    pub path: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// First and last date as days since 1970-01-01.
+    pub dates: (i32, i32),
+    /// First and last strategy.
+    pub strategies: Option<(String, String)>,
+    /// All strategies.
+    pub names: BTreeSet<String>,
+    /// (strategies, periods) when every strategy has every period of the file.
+    pub dense: Option<(u64, usize)>,
+    /// Statistics as Delta keeps them, as JSON.
+    pub stats: String,
+}
+
+/// Writes sorted batches of one partition to one Parquet file.
+pub struct StrategyFileWriter {
+    writer: AsyncArrowWriter<BufWriter>,
+    key: PartitionKey,
+    path: String,
+    rows_in_group: usize,
+    checks: RunChecks,
+    values: ValueFacts,
+}
+
+/// What is known of the rows so far: order, density, extremes.
+#[derive(Default)]
+struct RunChecks {
+    first: Option<String>,
+    strategy: Option<String>,
+    /// Periods of the first strategy; a later one that differs makes the file not dense.
+    pattern: Vec<(i32, i32)>,
+    position: usize,
+    in_first_run: bool,
+    irregular: bool,
+    strategies: u64,
+    names: Vec<String>,
+    last_period: Option<(i32, i32)>,
+    dates: Option<(i32, i32)>,
+    slots: Option<(i32, i32)>,
+}
+
+/// Count, NULLs and extremes of `pnl`.
+#[derive(Default)]
+struct ValueFacts {
+    rows: u64,
+    nulls: u64,
+    range: Option<(f64, f64)>,
+}
+
+impl StrategyFileWriter {
+    /// Opens a new file in the partition; `table` is the table's name, `path` lies below its folder.
+    pub fn try_new(root: &Root, table: &str, shape: &StrategyShape, key: PartitionKey, path: String) -> Result<Self> {
+        let object: Path = path.split('/').fold(root.table_path(table), |folder, part| folder.join(part));
+        let sink = BufWriter::new(Arc::clone(root.store()), object);
+        let options = ArrowWriterOptions::new().with_properties(properties(shape)?).with_skip_arrow_metadata(true);
+        let writer = AsyncArrowWriter::try_new_with_options(sink, shape.file_schema(), options).map_err(|e| parquet_error(&path, e))?;
+        Ok(Self { writer, key, path, rows_in_group: 0, checks: RunChecks::default(), values: ValueFacts::default() })
+    }
+
+    /// Appends rows in file order; a strategy may continue from the batch before.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for two rows with one key, [`Error::Internal`] when rows are out of order, [`Error::Storage`].
+    pub async fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        let starts = self.checks.check(batch)?;
+        self.values.observe(batch)?;
+        let mut written = 0;
+        for start in starts {
+            if self.rows_in_group + (start - written) >= ROW_GROUP_ROWS {
+                self.write(&batch.slice(written, start - written)).await?;
+                self.writer.flush().await.map_err(|e| parquet_error(&self.path, e))?;
+                self.rows_in_group = 0;
+                written = start;
+            }
+        }
+        self.write(&batch.slice(written, batch.num_rows() - written)).await
+    }
+
+    async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        if rows.num_rows() > 0 {
+            self.writer.write(rows).await.map_err(|e| parquet_error(&self.path, e))?;
+            self.rows_in_group += rows.num_rows();
+        }
+        Ok(())
+    }
+
+    /// Completes the file. It stays invisible until a commit names it.
+    pub async fn finish(mut self) -> Result<FinishedFile> {
+        let dense = self.checks.dense();
+        if let Some((strategies, periods)) = dense {
+            let text = json!({ "strategies": strategies, "periods": periods }).to_string();
+            self.writer.append_key_value_metadata(KeyValue::new(DENSE_KEY.to_owned(), text));
+        }
+        self.writer.finish().await.map_err(|e| parquet_error(&self.path, e))?;
+        let size_bytes = self.writer.bytes_written() as u64;
+        let stats = self.stats();
+        let RunChecks { first, strategy, dates, names, .. } = self.checks;
+        Ok(FinishedFile {
+            key: self.key,
+            path: self.path,
+            size_bytes,
+            rows: self.values.rows,
+            dates: dates.unwrap_or_default(),
+            strategies: first.zip(strategy),
+            names: names.into_iter().collect(),
+            dense,
+            stats,
+        })
+    }
+
+    fn stats(&self) -> String {
+        let (mut low, mut high) = (json!({}), json!({}));
+        let mut extremes = |name: &str, least: serde_json::Value, most: serde_json::Value| {
+            low[name] = least;
+            high[name] = most;
+        };
+        if let (Some(first), Some(last)) = (&self.checks.first, &self.checks.strategy) {
+            extremes("strategy", json!(first), json!(last));
+        }
+        if let Some((first, last)) = self.checks.dates {
+            extremes("date", json!(date_text(first)), json!(date_text(last)));
+        }
+        if let Some((first, last)) = self.checks.slots {
+            extremes("slot", json!(first), json!(last));
+        }
+        if let Some((least, most)) = self.values.range {
+            extremes("pnl", json!(least), json!(most));
+        }
+        let nulls = json!({ "date": 0, "strategy": 0, "pnl": self.values.nulls });
+        json!({ "numRecords": self.values.rows, "minValues": low, "maxValues": high, "nullCount": nulls }).to_string()
+    }
+}
+
+impl RunChecks {
+    /// Checks the order of a batch's rows; returns the rows at which a strategy begins.
+    fn check(&mut self, batch: &RecordBatch) -> Result<Vec<usize>> {
+        let (strategies, names) = strategy_column(batch)?;
+        let dates = batch.column(0).as_primitive::<Date32Type>().values();
+        let slots = batch.column_by_name("slot").map(|c| c.as_primitive::<Int32Type>().values());
+        let keys = strategies.keys().values();
+        let mut starts = Vec::new();
+        for row in 0..keys.len() {
+            if (row == 0 || keys[row] != keys[row - 1]) && self.enter(names.value(keys[row] as usize))? {
+                starts.push(row);
+            }
+            self.advance((dates[row], slots.map_or(0, |s| s[row])), slots.is_some())?;
+        }
+        Ok(starts)
+    }
+
+    /// Begins a strategy (true), or continues the one before when the name is the same.
+    fn enter(&mut self, name: &str) -> Result<bool> {
+        match self.strategy.as_deref().map(|before| before.cmp(name)) {
+            Some(Ordering::Equal) => return Ok(false),
+            Some(Ordering::Greater) => return Err(Error::Internal(format!("strategy '{name}' arrived out of order"))),
+            _ => {}
+        }
+        self.close_run();
+        self.in_first_run = self.first.is_none();
+        if self.in_first_run {
+            self.first = Some(name.to_owned());
+        }
+        self.strategy = Some(name.to_owned());
+        self.names.push(name.to_owned());
+        self.strategies += 1;
+        self.position = 0;
+        self.last_period = None;
+        Ok(true)
+    }
+
+    fn advance(&mut self, period: (i32, i32), slotted: bool) -> Result<()> {
+        match self.last_period.map(|before| before.cmp(&period)) {
+            Some(Ordering::Equal) => return Err(self.repeated(period, slotted)),
+            Some(Ordering::Greater) => return Err(Error::Internal("periods of a strategy arrived out of order".into())),
+            _ => {}
+        }
+        if self.in_first_run {
+            self.pattern.push(period);
+        } else if self.pattern.get(self.position) != Some(&period) {
+            self.irregular = true;
+        }
+        self.position += 1;
+        self.last_period = Some(period);
+        self.dates = widened(self.dates, period.0);
+        if slotted {
+            self.slots = widened(self.slots, period.1);
+        }
+        Ok(())
+    }
+
+    fn repeated(&self, period: (i32, i32), slotted: bool) -> Error {
+        let name = self.strategy.as_deref().unwrap_or_default();
+        let slot = if slotted { format!(", slot {}", period.1) } else { String::new() };
+        Error::Conflict(format!("two rows for strategy '{name}' on {}{slot}", date_text(period.0)))
+    }
+
+    fn close_run(&mut self) {
+        self.irregular |= self.strategies > 0 && self.position != self.pattern.len();
+    }
+
+    /// (strategies, periods) when every strategy has every period.
+    fn dense(&mut self) -> Option<(u64, usize)> {
+        self.close_run();
+        (self.strategies > 0 && !self.irregular).then_some((self.strategies, self.pattern.len()))
+    }
+}
+
+impl ValueFacts {
+    fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
+        let pnl = pnl_column(batch)?;
+        self.rows += pnl.len() as u64;
+        self.nulls += pnl.null_count() as u64;
+        let (Some(least), Some(most)) = (min(pnl), max(pnl)) else { return Ok(()) };
+        // NaN is the greatest value in Arrow's total order, so it shows up in one of the extremes.
+        if !least.is_finite() || !most.is_finite() {
+            return Err(Error::Conflict("column 'pnl' holds NaN or infinity, which a strategy table does not store: use NULL".into()));
+        }
+        self.range = Some(self.range.map_or((least, most), |(a, b)| (a.min(least), b.max(most))));
+        Ok(())
+    }
+}
+
+fn widened(range: Option<(i32, i32)>, value: i32) -> Option<(i32, i32)> {
+    Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
+}
+
+fn strategy_column(batch: &RecordBatch) -> Result<(&DictionaryArray<Int32Type>, &StringArray)> {
+    let column = batch.column_by_name("strategy").ok_or_else(|| Error::Internal("rows without a strategy column".into()))?;
+    if column.null_count() > 0 {
+        return Err(Error::Conflict("column 'strategy' holds NULL: every row needs a strategy name".into()));
+    }
+    let dictionary = column.as_dictionary::<Int32Type>();
+    Ok((dictionary, dictionary.values().as_string::<i32>()))
+}
+
+fn pnl_column(batch: &RecordBatch) -> Result<&Float64Array> {
+    let column = batch.column_by_name("pnl").ok_or_else(|| Error::Internal("rows without a pnl column".into()))?;
+    Ok(column.as_primitive::<Float64Type>())
+}
+
+/// `YYYY-MM-DD` of a day number since 1970-01-01.
+pub(super) fn date_text(days: i32) -> String {
+    let day = chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163));
+    day.map_or_else(|| format!("day {days}"), |d| format!("{:04}-{:02}-{:02}", d.year(), d.month(), d.day()))
+}
+
+fn properties(shape: &StrategyShape) -> Result<WriterProperties> {
+    let schema = shape.file_schema();
+    let sorting = shape.file_order().into_iter().filter_map(|name| schema.index_of(name).ok());
+    let sorting = sorting.map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: false }).collect();
+    let zstd = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(WriterProperties::builder()
+        .set_created_by(format!("tranchedb {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(zstd))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .set_max_row_group_row_count(None)
+        .set_sorting_columns(Some(sorting))
+        .set_column_dictionary_enabled(ColumnPath::from("pnl"), false)
+        .build())
+}
+
+fn parquet_error(path: &str, error: ParquetError) -> Error {
+    Error::storage(format!("writing {path}"), error)
+}

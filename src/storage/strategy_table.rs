@@ -1,0 +1,382 @@
+//! A strategy table at one version, and a change that leads to the next.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{Datelike, NaiveDate, Utc};
+use datafusion::arrow::ipc::reader::FileReader;
+use datafusion::arrow::ipc::writer::FileWriter;
+use datafusion::arrow::record_batch::RecordBatch;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
+use deltalake::kernel::{Action, Add, LogicalFileView, MetadataExt, Remove, StructType};
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::{DeltaTable, DeltaTableBuilder};
+use object_store::path::Path;
+use serde_json::Value;
+
+use super::delta::{NOTE_KEY, delta_error, load_table};
+use super::strategy_file::DENSE_KEY;
+use super::{FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
+use crate::error::{Error, Result};
+
+/// Table property that marks a strategy table.
+const KIND_PROPERTY: &str = "tranchedb.kind";
+/// Value of [`KIND_PROPERTY`].
+const STRATEGY_KIND: &str = "strategies";
+/// Table property that names the file with the strategies in source order, below the table's folder.
+const REGISTER_PROPERTY: &str = "tranchedb.register";
+/// Table property that holds the unit of `pnl`.
+const UNIT_PROPERTY: &str = "tranchedb.unit";
+
+/// A strategy table at one version. Cheap to clone.
+#[derive(Clone)]
+pub struct StrategyTable {
+    root: Root,
+    name: String,
+    delta: DeltaTable,
+    shape: StrategyShape,
+}
+
+/// One data file of a table version.
+#[derive(Debug, Clone)]
+pub struct StrategyFile {
+    /// Partition of all its rows.
+    pub key: PartitionKey,
+    /// Path in the object store.
+    pub path: Path,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Last modification in milliseconds since 1970.
+    pub modified_ms: i64,
+    /// Rows, where the log tells.
+    pub rows: Option<u64>,
+    /// First and last date as days since 1970-01-01, where the log tells.
+    pub dates: Option<(i32, i32)>,
+    /// First and last strategy, where the log tells.
+    pub strategies: Option<(String, String)>,
+    /// Whether every strategy of the file has every period of the file.
+    pub dense: bool,
+    remove: Remove,
+}
+
+impl StrategyTable {
+    /// Opens the strategy table `name` at `version` or the newest; `None` when there is no table or it is of another kind.
+    pub async fn open(root: &Root, name: &str, version: Option<u64>) -> Result<Option<Self>> {
+        let delta = load_table(root, name, version).await?;
+        delta.map_or(Ok(None), |delta| Self::of_delta(root, name, delta))
+    }
+
+    /// Takes an opened Delta table as a strategy table; `None` when it is of another kind.
+    pub fn of_delta(root: &Root, name: &str, delta: DeltaTable) -> Result<Option<Self>> {
+        let snapshot = delta.snapshot().map_err(|e| delta_error(name, e))?;
+        if snapshot.metadata().configuration().get(KIND_PROPERTY).map(String::as_str) != Some(STRATEGY_KIND) {
+            return Ok(None);
+        }
+        let shape = StrategyShape::of_table(&snapshot.snapshot().arrow_schema())
+            .ok_or_else(|| Error::Database(format!("table '{name}' is marked as a strategy table and lacks its columns")))?;
+        Ok(Some(Self { root: root.clone(), name: name.into(), delta, shape }))
+    }
+
+    /// Name of the table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its columns.
+    pub fn shape(&self) -> &StrategyShape {
+        &self.shape
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The Delta table below.
+    pub fn delta(&self) -> &DeltaTable {
+        &self.delta
+    }
+
+    /// Version of this state.
+    pub fn version(&self) -> u64 {
+        self.delta.version().unwrap_or_default()
+    }
+
+    /// Unit of `pnl` as stated at import (`currency:INR`, `percent`, ...), `unknown` where nothing was said.
+    pub fn unit(&self) -> String {
+        self.property(UNIT_PROPERTY).unwrap_or_else(|| "unknown".into())
+    }
+
+    fn property(&self, key: &str) -> Option<String> {
+        let snapshot = self.delta.snapshot().ok()?;
+        snapshot.metadata().configuration().get(key).cloned()
+    }
+
+    /// Data files of this version, by partition, then by first date and strategy.
+    pub fn files(&self) -> Result<Vec<StrategyFile>> {
+        let snapshot = self.delta.snapshot().map_err(|e| delta_error(&self.name, e))?;
+        let folder = self.root.table_path(&self.name);
+        let mut files = snapshot.log_data().iter().map(|view| StrategyFile::of_view(&folder, view)).collect::<Result<Vec<_>>>()?;
+        files.sort_by(|a, b| (a.key, a.dates, &a.strategies, &a.path).cmp(&(b.key, b.dates, &b.strategies, &b.path)));
+        Ok(files)
+    }
+
+    /// The strategies in source order with the import that brought each: columns `strategy`, `import_id`. The row number
+    /// is the ordinal. Strategies that came by SQL are absent.
+    pub async fn register(&self) -> Result<Option<RecordBatch>> {
+        let Some(path) = self.property(REGISTER_PROPERTY) else { return Ok(None) };
+        let path = self.root.table_path(&self.name).join("_register").join(path);
+        let bytes = self.root.read(&path).await?.ok_or_else(|| Error::Database(format!("table '{}' lost its file {path}", self.name)))?;
+        let damaged = |e| Error::storage(format!("reading {path}"), e);
+        let mut reader = FileReader::try_new(std::io::Cursor::new(bytes), None).map_err(damaged)?;
+        reader.next().transpose().map_err(damaged)
+    }
+}
+
+impl StrategyFile {
+    fn of_view(folder: &Path, view: LogicalFileView) -> Result<Self> {
+        let partition = view.partition_values_map();
+        let number = |name: &str| partition.get(name).cloned().flatten().and_then(|text| text.parse().ok());
+        let year = number("year").ok_or_else(|| Error::Database(format!("file {} has no year", view.path())))?;
+        let stats: Value = view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null);
+        let text = |end: &str, column: &str| stats[end][column].as_str().map(str::to_owned);
+        let day = |end: &str| text(end, "date").and_then(|d| day_number(&d));
+        let path = view.object_store_path().parts().fold(folder.clone(), |path, part| path.join(part));
+        Ok(Self {
+            key: PartitionKey { year, month: number("month") },
+            path,
+            size_bytes: view.size().unsigned_abs(),
+            modified_ms: view.modification_time(),
+            rows: stats["numRecords"].as_u64(),
+            dates: day("minValues").zip(day("maxValues")),
+            strategies: text("minValues", "strategy").zip(text("maxValues", "strategy")),
+            dense: stats["numRecords"].as_u64().is_some_and(|rows| dense_rows(&view) == Some(rows)),
+            remove: view.remove_action(true),
+        })
+    }
+
+    /// Whether rows of the two date and strategy ranges may lie in this file.
+    pub fn may_hold(&self, dates: (i32, i32), strategies: Option<(&str, &str)>) -> bool {
+        let in_dates = self.dates.is_none_or(|(first, last)| first <= dates.1 && dates.0 <= last);
+        let in_names = match (&self.strategies, strategies) {
+            (Some((first, last)), Some((low, high))) => first.as_str() <= high && low <= last.as_str(),
+            _ => true,
+        };
+        in_dates && in_names
+    }
+}
+
+/// Rows that a dense file must have, from its tag: strategies times periods.
+#[expect(deprecated, reason = "the log offers no other access to a file's tags")]
+fn dense_rows(view: &LogicalFileView) -> Option<u64> {
+    let tags = view.add_action().tags?;
+    let (strategies, periods) = tags.get(DENSE_KEY)?.as_ref()?.split_once('x')?;
+    strategies.parse::<u64>().ok()?.checked_mul(periods.parse().ok()?)
+}
+
+fn day_number(text: &str) -> Option<i32> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(date.num_days_from_ce() - 719_163)
+}
+
+/// A change of a strategy table that is being prepared: files are written, then one commit makes them visible.
+///
+/// Dropping it without [`commit`](Self::commit) leaves the table as it was; [`abandon`](Self::abandon) also removes what
+/// was written.
+pub struct StrategyChange {
+    root: Root,
+    name: String,
+    base: Option<StrategyTable>,
+    shape: StrategyShape,
+    added: Vec<FinishedFile>,
+    removed: Vec<StrategyFile>,
+    written_strategies: BTreeSet<String>,
+    register: Option<RecordBatch>,
+    unit: Option<String>,
+}
+
+impl StrategyChange {
+    /// A change on top of `base`, or of a table to be created; `shape` is that of the rows to come.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the shapes cannot be one table.
+    pub fn try_new(root: &Root, name: &str, base: Option<StrategyTable>, shape: &StrategyShape) -> Result<Self> {
+        root.table_url(name)?;
+        let shape = base.as_ref().map_or_else(|| Ok(shape.clone()), |table| table.shape.union(shape))?;
+        let name = name.to_owned();
+        Ok(Self { root: root.clone(), name, base, shape, added: vec![], removed: vec![], written_strategies: BTreeSet::new(), register: None, unit: None })
+    }
+
+    /// Shape of the table after the change: every file is written in it.
+    pub fn shape(&self) -> &StrategyShape {
+        &self.shape
+    }
+
+    /// The table before the change, if it exists.
+    pub fn base(&self) -> Option<&StrategyTable> {
+        self.base.as_ref()
+    }
+
+    /// Opens a new file in a partition.
+    pub fn file(&self, key: PartitionKey) -> Result<StrategyFileWriter> {
+        let path = format!("{}/part-{}.zstd.parquet", key.folder(), uuid::Uuid::new_v4());
+        StrategyFileWriter::try_new(&self.root, &self.name, &self.shape, key, path)
+    }
+
+    /// Takes a finished file into the next version. A file without rows is left out.
+    pub fn add(&mut self, mut file: FinishedFile) {
+        if file.rows > 0 {
+            self.written_strategies.append(&mut file.names);
+            self.added.push(file);
+        }
+    }
+
+    /// Takes a written file back and removes it.
+    pub async fn withdraw(&mut self, file: &FinishedFile) -> Result<()> {
+        self.added.retain(|kept| kept.path != file.path);
+        self.root.remove(&self.added_path(file)).await
+    }
+
+    /// Names of all strategies that were written, ascending.
+    pub fn written_strategies(&self) -> impl Iterator<Item = &str> {
+        self.written_strategies.iter().map(String::as_str)
+    }
+
+    /// Where the table lies.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Takes a file of the base out of the next version.
+    pub fn remove(&mut self, file: StrategyFile) {
+        self.removed.push(file);
+    }
+
+    /// Replaces the register of strategies (columns as [`StrategyTable::register`] gives them).
+    pub fn set_register(&mut self, register: RecordBatch) {
+        self.register = Some(register);
+    }
+
+    /// States the unit of `pnl`.
+    pub fn set_unit(&mut self, unit: &str) {
+        self.unit = Some(unit.to_owned());
+    }
+
+    /// Files written so far.
+    pub fn added(&self) -> &[FinishedFile] {
+        &self.added
+    }
+
+    /// Path of a written file in the object store.
+    pub fn added_path(&self, file: &FinishedFile) -> Path {
+        file.path.split('/').fold(self.root.table_path(&self.name), |path, part| path.join(part))
+    }
+
+    /// Makes the change the next version of the table, all at once; `note` is kept in the log. Returns the version.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another writer was first: then the table is as that writer left it.
+    pub async fn commit(self, note: Value) -> Result<u64> {
+        self.root.initialise().await?;
+        let properties = self.next_properties().await?;
+        let adds: Vec<Action> = self.added.iter().map(|file| Action::Add(add_action(file))).collect();
+        match &self.base {
+            None => self.create(adds, properties, note).await,
+            Some(base) => self.extend(base, adds, properties, note).await,
+        }
+    }
+
+    /// Removes what was written for this change.
+    pub async fn abandon(self) -> Result<()> {
+        for file in &self.added {
+            self.root.remove(&self.added_path(file)).await?;
+        }
+        Ok(())
+    }
+
+    /// Table properties that change with this commit.
+    async fn next_properties(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut properties = Vec::new();
+        if let Some(register) = &self.register {
+            let file = format!("{}.arrow", uuid::Uuid::new_v4());
+            let path = self.root.table_path(&self.name).join("_register").join(file.as_str());
+            self.root.write(&path, ipc_bytes(register)?).await?;
+            properties.push((REGISTER_PROPERTY, file));
+        }
+        if let Some(unit) = &self.unit {
+            properties.push((UNIT_PROPERTY, unit.clone()));
+        }
+        Ok(properties)
+    }
+
+    async fn create(&self, adds: Vec<Action>, properties: Vec<(&'static str, String)>, note: Value) -> Result<u64> {
+        let failed = |e| delta_error(&self.name, e);
+        let url = self.root.table_url(&self.name)?;
+        let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.with_storage_backend(Arc::clone(self.root.store()), url);
+        let fixed = [(KIND_PROPERTY, STRATEGY_KIND), ("delta.enableExpiredLogCleanup", "false")];
+        let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
+        let all = fixed.chain(properties.into_iter().map(|(key, value)| (key.to_owned(), Some(value))));
+        let commit = CommitProperties::default().with_max_retries(0).with_metadata([(NOTE_KEY.to_owned(), note)]);
+        let table = builder
+            .build()
+            .map_err(failed)?
+            .create()
+            .with_table_name(&self.name)
+            .with_columns(self.shape.delta_fields()?)
+            .with_partition_columns(self.shape.partition_columns())
+            .with_raise_if_key_not_exists(false)
+            .with_configuration(all)
+            .with_actions(adds)
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_commit_properties(commit)
+            .await
+            .map_err(failed)?;
+        Ok(table.version().unwrap_or_default())
+    }
+
+    async fn extend(&self, base: &StrategyTable, mut actions: Vec<Action>, properties: Vec<(&'static str, String)>, note: Value) -> Result<u64> {
+        let failed = |e| delta_error(&self.name, e);
+        let state = base.delta.snapshot().map_err(failed)?;
+        actions.extend(self.removed.iter().map(|file| Action::Remove(file.remove.clone())));
+        if !properties.is_empty() || self.shape != base.shape {
+            let schema = StructType::try_new(self.shape.delta_fields()?).map_err(|e| failed(e.into()))?;
+            let mut metadata = state.metadata().clone().with_schema(&schema).map_err(|e| failed(e.into()))?;
+            for (key, value) in properties {
+                metadata = metadata.add_config_key(key.into(), value).map_err(|e| failed(e.into()))?;
+            }
+            actions.push(Action::Metadata(metadata));
+        }
+        let mode = if self.removed.is_empty() { SaveMode::Append } else { SaveMode::Overwrite };
+        let partition_by = Some(self.shape.partition_columns().into_iter().map(str::to_owned).collect());
+        let properties = CommitProperties::default().with_max_retries(0).with_metadata([(NOTE_KEY.to_owned(), note)]);
+        let commit = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(state as &dyn TableReference), base.delta.log_store(), DeltaOperation::Write { mode, partition_by, predicate: None })
+            .await
+            .map_err(failed)?;
+        Ok(commit.version())
+    }
+}
+
+fn add_action(file: &FinishedFile) -> Add {
+    Add {
+        path: file.path.clone(),
+        partition_values: file.key.values().into_iter().map(|(name, value)| (name.to_owned(), Some(value.to_string()))).collect(),
+        size: file.size_bytes as i64,
+        modification_time: Utc::now().timestamp_millis(),
+        data_change: true,
+        stats: Some(file.stats.clone()),
+        tags: file.dense.map(|(strategies, periods)| [(DENSE_KEY.to_owned(), Some(format!("{strategies}x{periods}")))].into()),
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    }
+}
+
+fn ipc_bytes(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let internal = |e: datafusion::arrow::error::ArrowError| Error::Internal(format!("encoding the register: {e}"));
+    let mut writer = FileWriter::try_new(Vec::new(), &batch.schema()).map_err(internal)?;
+    writer.write(batch).map_err(internal)?;
+    writer.into_inner().map_err(internal)
+}

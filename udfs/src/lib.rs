@@ -1,0 +1,97 @@
+//! Financial SQL functions for Apache DataFusion: returns, risk, ratios, drawdowns, tails, pairs of series, and the numbers of a replaced
+//! legacy system.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> datafusion::error::Result<()> {
+//! use datafusion::prelude::SessionContext;
+//!
+//! let ctx = SessionContext::new();
+//! datafusion_functions_finance::register_in(&ctx)?;
+//! let rows = ctx
+//!     .sql("SELECT max_drawdown(ret ORDER BY day) AS worst FROM (VALUES (1, 0.05), (2, -0.10), (3, 0.02)) AS t(day, ret)")
+//!     .await?
+//!     .collect()
+//!     .await?;
+//! datafusion::assert_batches_eq!(["+-------+", "| worst |", "+-------+", "| -0.1  |", "+-------+"], &rows);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Conventions
+//!
+//! * Numeric arguments of any type are read as DOUBLE. Returns are simple returns of one period, results are fractions, never percents;
+//!   currency stays in its currency. A loss is ≤ 0 (the legacy family keeps its own sign).
+//! * A row whose value is NULL is skipped. Undefined is NULL: no rows, too few rows, nothing to divide by; never infinity, never 0 as a
+//!   guess, never an error. NaN is not NULL: one NaN makes a DOUBLE result NaN and a BIGINT result NULL. The legacy family counts NULL as 0.
+//! * Rates are annual and are spread geometrically over `periods_per_year` (252 unless given). Everything after the series must be
+//!   constant; a wrong type, count, range or method is a planning error that names the allowed values.
+//! * Path metrics need a time order: `f(x ORDER BY t)`, `f(x) OVER (ORDER BY t)`, or a table that declares its order. Otherwise planning
+//!   fails. Functions whose name ends in `_pnl` add currency, the others compound returns.
+//! * Every function works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
+//!   metrics with `DISTINCT`.
+//!
+//! # Inside
+//!
+//! [`METRICS`] is the table; one entry is one function. Nearly every metric is a short formula over one of a few mergeable states, and the
+//! hard part (NULLs, groups, merging, frames) is written once per kind of state. [`MetricUdaf`] carries an entry into DataFusion,
+//! [`RequireTimeOrder`] checks the calls while planning. [`StreamTimeOrder`] is optional: it saves memory where rows come in time order.
+
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod accumulate;
+mod constants;
+mod finish;
+pub mod metric;
+pub mod metrics;
+mod row;
+mod states;
+mod stream_time_order;
+mod time_order;
+mod udaf;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::AggregateUDF;
+use datafusion::prelude::SessionContext;
+
+pub use constants::Role;
+pub use metric::{Argument, Example, Family, Metric, ResultKind, Sample};
+pub use metrics::{METRICS, find, functions};
+pub use stream_time_order::StreamTimeOrder;
+pub use time_order::{DeclaredOrder, RequireTimeOrder};
+pub use udaf::MetricUdaf;
+
+/// Every function, ready for a registry.
+///
+/// # Errors
+/// None for the table as it is; see [`MetricUdaf::try_new`].
+pub fn all_functions() -> Result<Vec<Arc<AggregateUDF>>> {
+    functions().map(|metric| Ok(Arc::new(AggregateUDF::from(MetricUdaf::try_new(metric)?)))).collect()
+}
+
+/// Registers every function and alias, and the planning checks. The one call for a [`SessionContext`].
+///
+/// # Errors
+/// A registry that takes no functions.
+pub fn register_in(ctx: &SessionContext) -> Result<()> {
+    all_functions()?.iter().for_each(|function| ctx.register_udaf(function.as_ref().clone()));
+    ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new()));
+    Ok(())
+}
+
+/// Registers every function and alias in any registry, and the planning checks as far as a registry can hold them: it has no place for
+/// [`RequireTimeOrder`], so that path metrics need an explicit `ORDER BY` even on a table that declares its order.
+///
+/// A session assembled by hand takes [`all_functions`] and [`RequireTimeOrder`] instead.
+///
+/// # Errors
+/// A registry that takes no functions.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in all_functions()? {
+        registry.register_udaf(function)?;
+    }
+    registry.register_function_rewrite(Arc::new(time_order::RequireExplicitOrder))
+}

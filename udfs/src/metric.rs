@@ -1,0 +1,195 @@
+//! What one entry of the metric table says: a name, its documentation, its arguments, the state it needs and a formula.
+//!
+//! Everything else (registration, aliases, signatures, planning checks, help texts, tests) derives from these entries.
+
+use std::fmt::Write;
+
+use crate::constants::Role;
+use crate::states::Compute;
+
+/// A financial SQL aggregate: one row of the table in [`crate::METRICS`].
+#[derive(Debug)]
+pub struct Metric {
+    /// SQL name.
+    pub name: &'static str,
+    /// Other SQL names of the same function.
+    pub aliases: &'static [&'static str],
+    /// Which part of the catalogue it belongs to; decides about `ORDER BY` and `DISTINCT`.
+    pub family: Family,
+    /// One line saying what it measures.
+    pub summary: &'static str,
+    /// The formula in plain text, with the symbols explained in [`crate::metrics`].
+    pub formula: &'static str,
+    /// Unit and sign of the result.
+    pub unit: &'static str,
+    /// When the result is undefined, that is NULL.
+    pub null_when: &'static str,
+    /// Arguments in the order of the call.
+    pub arguments: &'static [Argument],
+    /// SQL type of the result.
+    pub result: ResultKind,
+    /// A call with its exact answer; a test runs every one.
+    pub example: Example,
+    /// The state to keep and the formula over it.
+    pub(crate) compute: Compute,
+}
+
+/// Part of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// The order of rows does not matter; O(1) state.
+    OrderFree,
+    /// Needs the rows in time order.
+    Path,
+    /// Keeps the values.
+    Sample,
+    /// Two series, row by row.
+    Pair,
+    /// The replaced system's numbers, order-free.
+    Legacy,
+    /// The replaced system's numbers that need the rows in time order.
+    LegacyPath,
+}
+
+/// SQL type of a metric's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResultKind {
+    /// `DOUBLE`: a NaN among the rows gives NaN.
+    Double,
+    /// `BIGINT`, a number of rows: a NaN among the rows gives NULL.
+    BigInt,
+    /// Struct describing the deepest drawdown; never NULL itself, its fields are.
+    Drawdown,
+}
+
+/// One argument of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Argument {
+    /// Name, usable in named notation (`periods_per_year => 53`).
+    pub name: &'static str,
+    /// What it stands for; decides type and allowed values.
+    pub role: Role,
+    /// Value when it is left out.
+    pub default: Default,
+    /// One line of documentation.
+    pub doc: &'static str,
+}
+
+/// What happens when an argument is left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Default {
+    /// It must be given.
+    Required,
+    /// Leaving it out has its own meaning, told in the argument's documentation.
+    Absent,
+    /// This number.
+    Number(f64),
+    /// This flag.
+    Flag(bool),
+    /// This text.
+    Text(&'static str),
+}
+
+/// A call on a small sample with the exact answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// The call, over the columns of `over`.
+    pub call: &'static str,
+    /// Rows it runs on.
+    pub over: Sample,
+    /// The exact answer, rounded once to a double.
+    pub expected: f64,
+}
+
+/// Small series on which the examples are computed, one row per day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// Columns `day`, `ret` (simple returns) and `benchmark`.
+    Returns,
+    /// Columns `day` and `ret`: returns with two drawdowns.
+    Drawdowns,
+    /// Columns `day` and `pnl` (currency).
+    Pnl,
+}
+
+impl Sample {
+    /// The rows as SQL: `(VALUES ...) AS t(day, ...)`.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Returns => {
+                "(VALUES (1, 0.01, 0.008), (2, -0.02, -0.015), (3, 0.03, 0.02), (4, -0.01, -0.012), (5, 0.02, 0.01), (6, 0.0, 0.002), \
+                 (7, -0.005, -0.004), (8, 0.015, 0.009)) AS t(day, ret, benchmark)"
+            }
+            Self::Drawdowns => "(VALUES (1, 0.05), (2, -0.10), (3, 0.02), (4, -0.03), (5, 0.12), (6, 0.04), (7, -0.01)) AS t(day, ret)",
+            Self::Pnl => "(VALUES (1, -30), (2, 100), (3, -50), (4, 25), (5, 0), (6, -80), (7, 60), (8, 40)) AS t(day, pnl)",
+        }
+    }
+}
+
+impl Example {
+    /// The example as a whole query.
+    pub fn sql(&self) -> String {
+        format!("SELECT {} FROM {}", self.call, self.over.sql())
+    }
+}
+
+impl Metric {
+    /// The call with its arguments and defaults: `sharpe_ratio(x [, rf = 0 [, periods_per_year = 252]])`.
+    pub fn signature(&self) -> String {
+        let mut text = format!("{}(", self.name);
+        let mut open = 0;
+        for (i, argument) in self.arguments.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            if argument.default == Default::Required {
+                let _ = write!(text, "{comma}{}", argument.name);
+            } else {
+                open += 1;
+                let _ = write!(text, " [{comma}{}{}", argument.name, argument.default.text());
+            }
+        }
+        text.push_str(&"]".repeat(open));
+        if self.needs_order() {
+            text.push_str(" ORDER BY time");
+        }
+        text.push(')');
+        text
+    }
+
+    /// Whether the result depends on the order of rows, so that a time order is required.
+    pub fn needs_order(&self) -> bool {
+        matches!(self.family, Family::Path | Family::LegacyPath)
+    }
+
+    /// Whether `DISTINCT` has a meaning.
+    pub fn allows_distinct(&self) -> bool {
+        matches!(self.family, Family::OrderFree | Family::Sample | Family::Pair)
+    }
+
+    /// What a row whose value is NULL counts as.
+    pub(crate) fn null_rows(&self) -> NullRows {
+        match self.family {
+            Family::Legacy | Family::LegacyPath => NullRows::Zero,
+            _ => NullRows::Skipped,
+        }
+    }
+}
+
+/// What a row whose value is NULL counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NullRows {
+    /// It is skipped and not counted.
+    Skipped,
+    /// It counts as a row of value 0 (legacy family: gaps were filled with 0).
+    Zero,
+}
+
+impl Default {
+    fn text(self) -> String {
+        match self {
+            Self::Required | Self::Absent => String::new(),
+            Self::Number(x) => format!(" = {x}"),
+            Self::Flag(x) => format!(" = {x}"),
+            Self::Text(x) => format!(" = '{x}'"),
+        }
+    }
+}

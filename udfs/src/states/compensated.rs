@@ -1,0 +1,144 @@
+//! Sums that keep their digits (Neumaier's variant of Kahan summation).
+
+use super::{Partial, State, Tally};
+use crate::constants::Constants;
+
+/// A compensated running sum.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Compensated {
+    sum: f64,
+    lost: f64,
+}
+
+impl Compensated {
+    pub(crate) const WIDTH: usize = 2;
+
+    #[inline]
+    pub(crate) fn add(&mut self, x: f64) {
+        let sum = self.sum + x;
+        self.lost += if self.sum.abs() >= x.abs() { (self.sum - sum) + x } else { (x - sum) + self.sum };
+        self.sum = sum;
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// The sum. Once it has left the finite numbers, the correction means nothing and plain arithmetic decides.
+    #[inline]
+    pub(crate) fn value(self) -> f64 {
+        if self.lost.is_finite() { self.sum + self.lost } else { self.sum }
+    }
+
+    /// A sum of one value.
+    pub(crate) fn of(x: f64) -> Self {
+        Self { sum: x, lost: 0.0 }
+    }
+
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.merge(other);
+        self
+    }
+
+    /// The difference, with the digits that both sums have in common removed before rounding.
+    #[inline]
+    pub(crate) fn minus(self, other: Self) -> f64 {
+        let lost = self.lost - other.lost;
+        (self.sum - other.sum) + if lost.is_finite() { lost } else { 0.0 }
+    }
+
+    /// The larger sum.
+    #[inline]
+    pub(crate) fn max(self, other: Self) -> Self {
+        if other.minus(self) > 0.0 { other } else { self }
+    }
+
+    /// The smaller sum.
+    #[inline]
+    pub(crate) fn min(self, other: Self) -> Self {
+        if other.minus(self) < 0.0 { other } else { self }
+    }
+
+    pub(crate) fn write(self, out: &mut Vec<f64>) {
+        out.extend([self.sum, self.lost]);
+    }
+
+    pub(crate) fn read(partial: &[f64]) -> Self {
+        Self { sum: partial[0], lost: partial[1] }
+    }
+}
+
+/// Sum of the values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Total {
+    tally: Tally,
+    sum: Compensated,
+}
+
+impl Total {
+    pub(crate) fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+}
+
+impl State for Total {
+    type Row = f64;
+
+    fn new(_: &Constants) -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    fn push(&mut self, x: f64) {
+        if self.tally.admits(x) {
+            self.sum.add(x);
+        }
+    }
+
+    fn merge(&mut self, later: &Self) {
+        self.tally.merge(later.tally);
+        self.sum.merge(later.sum);
+    }
+
+    fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+impl Partial for Total {
+    const WIDTH: usize = Tally::WIDTH + Compensated::WIDTH;
+
+    fn write(&self, out: &mut Vec<f64>) {
+        self.tally.write(out);
+        self.sum.write(out);
+    }
+
+    fn read(&mut self, partial: &[f64]) {
+        self.tally = Tally::read(partial);
+        self.sum = Compensated::read(&partial[2..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(xs: &[f64]) -> f64 {
+        let mut total = Compensated::default();
+        xs.iter().for_each(|&x| total.add(x));
+        total.value()
+    }
+
+    #[test]
+    fn cancelled_large_values_leave_the_small_ones() {
+        assert_eq!(sum(&[1.0, 1e100, 1.0, -1e100]), 2.0);
+        assert_eq!(sum(&[0.1; 10]), 1.0);
+    }
+
+    #[test]
+    fn infinity_follows_plain_arithmetic() {
+        assert_eq!(sum(&[1.0, f64::NEG_INFINITY, 2.0]), f64::NEG_INFINITY);
+        assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+    }
+}

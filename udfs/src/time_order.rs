@@ -1,0 +1,246 @@
+//! The time order of path metrics: written by the user, declared by the table, or a planning error.
+//!
+//! ```text
+//! before:  Aggregate: groupBy=[[symbol]], aggr=[[max_drawdown(ret)]]
+//!            Filter: ...
+//!              TableScan: returns                  (declared WITH ORDER (date))
+//!
+//! after:   Aggregate: groupBy=[[symbol]], aggr=[[max_drawdown(ret) ORDER BY [date ASC] AS max_drawdown(ret)]]
+//! ```
+//!
+//! Left out on purpose: orders that a sub-query's own `ORDER BY`, a join or a union might happen to keep. SQL does not promise them.
+
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::default_table_source::source_as_provider;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusion_err, plan_err};
+use datafusion::datasource::MemTable;
+use datafusion::datasource::listing::ListingTable;
+use datafusion::logical_expr::expr_rewriter::{FunctionRewrite, NamePreserver};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, SortExpr, WindowFunctionDefinition};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::constants::Constants;
+use crate::metric::Metric;
+use crate::udaf::{MetricUdaf, no_distinct};
+
+/// Looks up the order that a table declares for its rows, in terms of its columns; `None` when it declares none, or is another kind of
+/// table.
+pub type DeclaredOrder = fn(&dyn TableProvider) -> Option<Vec<SortExpr>>;
+
+/// The lookups for DataFusion's own tables.
+const DECLARED_ORDERS: &[DeclaredOrder] = &[listing_order, memory_order];
+
+/// `WITH ORDER` of external tables.
+fn listing_order(table: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+    let table = (table as &dyn std::any::Any).downcast_ref::<ListingTable>()?;
+    table.options().file_sort_order.first().cloned()
+}
+
+/// The order given to in-memory tables by `MemTable::with_sort_order`.
+fn memory_order(table: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+    let table = (table as &dyn std::any::Any).downcast_ref::<MemTable>()?;
+    table.sort_order.lock().first().cloned()
+}
+
+/// Checks every call of a metric at planning time, and gives path metrics without `ORDER BY` the order that their source declares.
+///
+/// # Errors
+/// A planning error for a path metric without any order, for constants outside their range, and for `DISTINCT` where it has no meaning.
+#[derive(Debug, Clone)]
+pub struct RequireTimeOrder {
+    lookups: Vec<DeclaredOrder>,
+}
+
+impl Default for RequireTimeOrder {
+    fn default() -> Self {
+        Self { lookups: DECLARED_ORDERS.to_vec() }
+    }
+}
+
+impl RequireTimeOrder {
+    /// The rule for DataFusion's own tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Also asks `lookup`, before the others.
+    pub fn with_lookup(mut self, lookup: DeclaredOrder) -> Self {
+        self.lookups.insert(0, lookup);
+        self
+    }
+
+    fn rewrite(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        if !plan_calls_metric(&plan)? {
+            return Ok(Transformed::no(plan));
+        }
+        let order = plan.inputs().first().and_then(|input| self.order_of(input));
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| with_order(expr, order.as_deref()))?;
+            Ok(rewritten.update_data(|expr| name.restore(expr)))
+        })
+    }
+
+    /// The declared order of a plan's rows, in terms of its output columns.
+    fn order_of(&self, plan: &LogicalPlan) -> Option<Vec<SortExpr>> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let table = source_as_provider(&scan.source).ok()?;
+                let order = self.lookups.iter().find_map(|lookup| lookup(table.as_ref()))?;
+                renamed(order, |column| visible(&scan.projected_schema, Some(&scan.table_name), column.name()))
+            }
+            LogicalPlan::Filter(filter) => self.order_of(&filter.input),
+            LogicalPlan::SubqueryAlias(alias) => {
+                let order = self.order_of(&alias.input)?;
+                renamed(order, |column| visible(&alias.schema, Some(&alias.alias), column.name()))
+            }
+            LogicalPlan::Projection(projection) => {
+                let order = self.order_of(&projection.input)?;
+                renamed(order, |column| {
+                    let position = projection.expr.iter().position(|expr| is_column(expr, column))?;
+                    Some(Column::from(projection.schema.qualified_field(position)))
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl AnalyzerRule for RequireTimeOrder {
+    fn name(&self) -> &str {
+        "require_time_order"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| self.rewrite(plan)).map(|rewritten| rewritten.data)
+    }
+}
+
+/// The column of a schema, if it is there.
+fn visible(schema: &DFSchema, relation: Option<&TableReference>, name: &str) -> Option<Column> {
+    schema.index_of_column_by_name(relation, name).map(|_| Column::new(relation.cloned(), name))
+}
+
+/// Whether a projection's expression hands the column on unchanged.
+fn is_column(expr: &Expr, column: &Column) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_column(&alias.expr, column),
+        Expr::Column(found) => found == column,
+        _ => false,
+    }
+}
+
+/// The order with every column replaced; `None` when one of them is out of reach.
+fn renamed(order: Vec<SortExpr>, replacement: impl Fn(&Column) -> Option<Column>) -> Option<Vec<SortExpr>> {
+    let out_of_reach = || plan_datafusion_err!("order column out of reach");
+    let rename = |expr: Expr| match expr {
+        Expr::Column(column) => replacement(&column).map(|found| Transformed::yes(Expr::Column(found))).ok_or_else(out_of_reach),
+        other => Ok(Transformed::no(other)),
+    };
+    let key = |sort: SortExpr| -> Result<SortExpr> { Ok(SortExpr { expr: sort.expr.transform(rename)?.data, ..sort }) };
+    order.into_iter().map(key).collect::<Result<Vec<_>>>().ok().filter(|keys| !keys.is_empty())
+}
+
+fn plan_calls_metric(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found = found || expr.exists(|e| Ok(metric_of(e).is_some()))?;
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// The metric that an expression calls, as an aggregate or over a window.
+fn metric_of(expr: &Expr) -> Option<&'static Metric> {
+    let of = |function: &AggregateUDF| MetricUdaf::of(function).map(MetricUdaf::metric);
+    match expr {
+        Expr::AggregateFunction(call) => of(&call.func),
+        Expr::WindowFunction(call) => match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => of(function),
+            WindowFunctionDefinition::WindowUDF(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// Checks a call and gives it the order, where it needs one and has none.
+fn with_order(expr: Expr, declared: Option<&[SortExpr]>) -> Result<Transformed<Expr>> {
+    let Some(metric) = metric_of(&expr) else { return Ok(Transformed::no(expr)) };
+    match expr {
+        Expr::AggregateFunction(mut call) => {
+            check(metric, &call.params.args, call.params.distinct)?;
+            let order = missing_order(metric, &call.params.args, &call.params.order_by, declared, false)?;
+            let changed = !order.is_empty();
+            call.params.order_by.extend(order);
+            Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
+        }
+        Expr::WindowFunction(mut call) => {
+            check(metric, &call.params.args, call.params.distinct)?;
+            let order = missing_order(metric, &call.params.args, &call.params.order_by, declared, true)?;
+            let changed = !order.is_empty();
+            call.params.order_by.extend(order);
+            Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn check(metric: &Metric, args: &[Expr], distinct: bool) -> Result<()> {
+    Constants::of_call(metric, args)?;
+    if distinct && !metric.allows_distinct() { no_distinct(metric) } else { Ok(()) }
+}
+
+/// The order to add to a call: none, or the declared one.
+fn missing_order(metric: &Metric, args: &[Expr], order: &[SortExpr], declared: Option<&[SortExpr]>, over: bool) -> Result<Vec<SortExpr>> {
+    if !metric.needs_order() || !order.is_empty() {
+        return Ok(vec![]);
+    }
+    match declared {
+        Some(declared) => Ok(declared.to_vec()),
+        None => plan_err!("{}", missing(metric, &written(args), over)),
+    }
+}
+
+/// The message for a path metric without a time order. `over`: in a window call.
+pub(crate) fn missing(metric: &Metric, args: &str, over: bool) -> String {
+    let name = metric.name;
+    let call =
+        if over { format!("{name}({args}) OVER (ORDER BY <time column>)") } else { format!("{name}({args} ORDER BY <time column>)") };
+    format!("{name} needs a time order: write {call} or declare the order of the table")
+}
+
+/// The arguments as the user wrote them: without the casts and qualifiers that planning added.
+fn written(args: &[Expr]) -> String {
+    let plain = |expr: &Expr| {
+        let mut inner = expr;
+        while let Expr::Cast(cast) = inner {
+            inner = &cast.expr;
+        }
+        let unqualified = inner.clone().transform(|e| {
+            Ok(match e {
+                Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+                other => Transformed::no(other),
+            })
+        });
+        unqualified.map_or_else(|_| inner.to_string(), |found| found.data.human_display().to_string())
+    };
+    args.iter().map(plain).collect::<Vec<_>>().join(", ")
+}
+
+/// The same checks where only a function registry is at hand: declared orders cannot be seen there, so that path metrics need an explicit
+/// `ORDER BY`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RequireExplicitOrder;
+
+impl FunctionRewrite for RequireExplicitOrder {
+    fn name(&self) -> &str {
+        "require_explicit_time_order"
+    }
+
+    fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        with_order(expr, None)
+    }
+}

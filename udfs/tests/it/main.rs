@@ -1,0 +1,20 @@
+//! Tests of the functions through SQL and through DataFusion's accumulator interfaces.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod algebra;
+mod degenerate;
+mod details;
+mod errors;
+mod examples;
+mod golden;
+mod groups;
+mod json;
+mod legacy;
+mod pairs;
+mod registry;
+mod session;
+mod stream_time_order;
+mod time_order;
+mod windows;
+mod worked;

@@ -1,0 +1,36 @@
+//! Registration where only a function registry is at hand.
+
+use datafusion::execution::FunctionRegistry;
+use datafusion::prelude::SessionContext;
+use datafusion_functions_finance::{MetricUdaf, find, functions, register_all, register_in};
+
+use crate::session::{X, error, number, numbers, register_series, rows, some};
+
+#[tokio::test]
+async fn a_bare_registry_gets_functions_and_checks() {
+    let mut ctx = SessionContext::new();
+    register_all(&mut ctx).unwrap();
+    register_series(&ctx, "t", &some(X));
+    assert_eq!(numbers(&ctx, "SELECT max_drawdown_pnl(x ORDER BY d), roi(x) FROM t").await, [Some(-105.0), Some(65.0)]);
+    let found = rows(&ctx, "SELECT max_drawdown_pnl(x) OVER (ORDER BY d) AS m FROM t ORDER BY m LIMIT 1").await;
+    assert_eq!(number(&found[0][0]), Some(-105.0));
+    assert!(error(&ctx, "SELECT max_drawdown_pnl(x) FROM t").await.contains("max_drawdown_pnl(x ORDER BY <time column>)"));
+    assert!(error(&ctx, "SELECT max_drawdown_pnl(x) OVER () FROM t").await.contains("needs a time order"));
+    assert!(error(&ctx, "SELECT sharpe(x, -7) FROM t").await.contains("greater than -1"));
+    assert!(error(&ctx, "SELECT max_drawdown(DISTINCT x ORDER BY d) FROM t").await.contains("DISTINCT"));
+}
+
+#[test]
+fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
+    let ctx = SessionContext::new();
+    let before = ctx.udafs();
+    register_in(&ctx).unwrap();
+    let names: Vec<&str> = functions().flat_map(|m| std::iter::once(&m.name).chain(m.aliases).copied()).collect();
+    for name in &names {
+        assert!(!before.contains(*name), "{name} hides a function of the engine");
+        let function = ctx.udaf(name).unwrap();
+        assert_eq!(MetricUdaf::of(&function).unwrap().metric().name, find(name).unwrap().name);
+    }
+    assert_eq!(ctx.udafs().len(), before.len() + names.len());
+    assert!(MetricUdaf::of(&ctx.udaf("sum").unwrap()).is_none());
+}
