@@ -12,7 +12,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion_functions_finance::RequireTimeOrder;
+use datafusion_functions_finance::{RequireTimeOrder, StreamTimeOrder};
 use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
@@ -142,7 +142,7 @@ impl Engine {
     /// Plans one statement. What changes the database is done when this returns; rows of a query are read from the result.
     ///
     /// # Errors
-    /// [`Error::Query`] with the position inside the statement's own text where it is known.
+    /// [`Error::Query`] with the position in the whole text that was parsed, where it is known.
     pub async fn run(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
         let outcome = self.run_command(statement, parameters).await;
         match outcome {
@@ -264,6 +264,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_runtime_env(runtime(config)?)
         .with_default_features()
         .with_query_planner(DeltaPlanner::new())
+        .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
         .build();
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     let ctx = SessionContext::new_with_state(state);
@@ -305,7 +306,9 @@ fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
     if wanted.is_empty() {
         return Ok(plan);
     }
-    let bound = |name: &String| parameters.0.get(name.trim_start_matches('$')).map(|value| (name.trim_start_matches('$').to_owned(), value.clone().into()));
+    let bound = |name: &String| {
+        parameters.0.get(name.trim_start_matches('$')).map(|value| (name.trim_start_matches('$').to_owned(), value.clone().into()))
+    };
     let missing: Vec<&str> = wanted.iter().filter(|name| bound(name).is_none()).map(String::as_str).collect();
     if !missing.is_empty() {
         let mut missing = missing;

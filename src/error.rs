@@ -255,7 +255,12 @@ mod tests {
 
     #[test]
     fn a_refused_cell_names_its_place_and_the_remedy() {
-        let error = SourceError::new("a.csv", "not a number").at_line(3).in_column("S2").with_text("abc").counted(2).with_remedy("--exclude S2 drops it");
+        let error = SourceError::new("a.csv", "not a number")
+            .at_line(3)
+            .in_column("S2")
+            .with_text("abc")
+            .counted(2)
+            .with_remedy("--exclude S2 drops it");
         assert_eq!(error.to_string(), "a.csv, line 3, column 'S2': not a number: 'abc' (2 in all)\nhint: --exclude S2 drops it");
     }
 

@@ -19,9 +19,9 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let invocation = Invocation::from_command_line()?;
     invocation.start_logging()?;
-    let runtime = invocation.runtime()?;
-    let outcome = runtime.block_on(cli::run(invocation));
+    let workers = invocation.start_workers()?;
+    let outcome = cli::run(invocation, workers.handle());
     // What is still running was cancelled: nobody waits for it.
-    runtime.shutdown_background();
+    workers.shutdown_background();
     outcome
 }

@@ -6,9 +6,9 @@ use chrono::Duration;
 use datafusion::common::{TableReference, plan_datafusion_err};
 use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, CreateView, DdlStatement, LogicalPlan};
 use datafusion::prelude::{DataFrame, SessionContext};
-use deltalake::kernel::transaction::CommitProperties;
-use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::write::{SchemaMode, WriteBuilder};
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
@@ -55,11 +55,11 @@ pub async fn execute_ddl(ctx: &SessionContext, schema: &DirectorySchema, ddl: &D
 
 /// Says why `name` cannot be created, unless the statement allows that it exists.
 async fn taken(schema: &DirectorySchema, name: &str, if_not_exists: bool, or_replace: Option<TableKind>) -> Result<bool> {
-    match schema.find(name).await? {
-        None | Some((TableKind::Derived, _)) => Ok(false),
+    match schema.kind(name).await? {
+        None | Some(TableKind::Derived) => Ok(false),
         Some(_) if if_not_exists => Ok(true),
-        Some((kind, _)) if or_replace == Some(kind) => Ok(false),
-        Some((kind, _)) => Err(Error::Conflict(format!("'{name}' exists already ({kind})"))),
+        Some(kind) if or_replace == Some(kind) => Ok(false),
+        Some(kind) => Err(Error::Conflict(format!("'{name}' exists already ({kind})"))),
     }
 }
 
@@ -70,6 +70,7 @@ async fn create_table(ctx: &SessionContext, schema: &DirectorySchema, create: &C
         return Ok(());
     }
     schema.root().initialise().await?;
+    schema.root().claim_folder(name).await?;
     let existing = load_table(schema.root(), name, None).await?;
     let is_definition = matches!(create.input.as_ref(), LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row);
     if is_definition && existing.is_none() {
@@ -149,7 +150,7 @@ async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) 
 }
 
 async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
-    match schema.find(name).await?.map(|(kind, _)| kind) {
+    match schema.kind(name).await? {
         Some(TableKind::Strategies | TableKind::Delta) => schema.root().remove_folder(name).await,
         Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
         Some(TableKind::View) => Err(Error::Usage(format!("'{name}' is a view: DROP VIEW {name}"))),
@@ -162,7 +163,7 @@ async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Re
 }
 
 async fn drop_view(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
-    match schema.find(name).await?.map(|(kind, _)| kind) {
+    match schema.kind(name).await? {
         Some(TableKind::View) => remove_definition(schema.root(), DefinitionKind::View, name).await,
         Some(kind) => Err(Error::Usage(format!("'{name}' is no view but {kind}: DROP TABLE {name}"))),
         None if if_exists => Ok(()),

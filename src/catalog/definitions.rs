@@ -111,4 +111,3 @@ fn known_formats(state: &SessionState) -> String {
     names.sort_unstable();
     names.join(", ")
 }
-

@@ -14,6 +14,7 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result as DfResult, plan_err};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::TableType;
 
 use super::definitions::{DefinitionKind, list_definitions, plan_definition, read_definition};
 use super::files::{is_location, listing_table, location_table, split_extension};
@@ -161,6 +162,15 @@ impl DirectorySchema {
         Ok(None)
     }
 
+    /// What `name` is, without planning a view: a broken one can still be dropped or replaced.
+    pub async fn kind(&self, name: &str) -> DfResult<Option<TableKind>> {
+        match read_definition(&self.root, name).await? {
+            Some((DefinitionKind::View, _)) => Ok(Some(TableKind::View)),
+            Some((DefinitionKind::External, _)) => Ok(Some(TableKind::External)),
+            None => Ok(self.find(name).await?.map(|(kind, _)| kind)),
+        }
+    }
+
     async fn defined(&self, name: &str) -> DfResult<Option<(TableKind, Arc<dyn TableProvider>)>> {
         let Some((kind, sql)) = read_definition(&self.root, name).await? else { return Ok(None) };
         let mut planning = PLANNING.try_with(Clone::clone).unwrap_or_default();
@@ -188,6 +198,9 @@ impl DirectorySchema {
         let (folders, files) = self.root.list().await?;
         let state = self.state()?;
         let url = if folders.iter().any(|folder| folder == name) {
+            if self.root.is_claimed(name).await? {
+                return Ok(None);
+            }
             self.root.table_url(name)?
         } else {
             let Some((file, _)) = files.iter().find(|(file, _)| split_extension(file).is_some_and(|(stem, _)| stem == name)) else {
@@ -240,6 +253,14 @@ impl SchemaProvider for DirectorySchema {
 
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
         Ok(self.find(name).await?.map(|(_, table)| table))
+    }
+
+    /// Tells views from tables without opening any, so that listing a large database stays quick.
+    async fn table_type(&self, name: &str) -> DfResult<Option<TableType>> {
+        if let Some((kind, _)) = read_definition(&self.root, name).await? {
+            return Ok(Some(if kind == DefinitionKind::View { TableType::View } else { TableType::Base }));
+        }
+        Ok(self.table_exist(name).then_some(TableType::Base))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -97,9 +97,12 @@ impl Touched {
     /// Columns that an UPDATE assigns.
     fn assigned_columns(&self) -> Vec<String> {
         let old = self.table.schema().columns();
-        let changed = self.assigned.iter().flatten().zip(old).filter(|(value, column)| {
-            !matches!((*value).clone().unalias_nested().data, Expr::Column(c) if c == *column)
-        });
+        let changed = self
+            .assigned
+            .iter()
+            .flatten()
+            .zip(old)
+            .filter(|(value, column)| !matches!((*value).clone().unalias_nested().data, Expr::Column(c) if c == *column));
         changed.map(|(_, column)| column.name).collect()
     }
 }
@@ -142,8 +145,7 @@ async fn change_delta(ctx: &SessionContext, name: &str, table: &DeltaTable, touc
 }
 
 async fn insert_strategies(ctx: &SessionContext, table: StrategyTable, dml: &DmlStatement, text: &str) -> Result<u64> {
-    let shape = table.shape().clone();
-    let mut change = StrategyChange::try_new(&table.root().clone(), &table.name().to_owned(), Some(table), &shape)?;
+    let mut change = StrategyChange::of(table);
     let rows = DataFrame::new(ctx.state(), dml.input.as_ref().clone());
     let outcome = async {
         write_rows(&mut change, rows).await?;
@@ -177,7 +179,7 @@ async fn change_strategies(ctx: &SessionContext, table: StrategyTable, touched: 
         return Ok(0);
     }
     let files = table.files()?;
-    let mut change = StrategyChange::try_new(&table.root().clone(), &table.name().to_owned(), Some(table), &shape)?;
+    let mut change = StrategyChange::of(table);
     let after = DataFrame::new(ctx.state(), touched.after()?).filter(in_partitions(&keys))?;
     let outcome = write_rows(&mut change, after).await.map(|_| rows);
     for file in files.into_iter().filter(|file| keys.contains(&file.key)) {

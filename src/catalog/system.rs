@@ -20,6 +20,7 @@ use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::SessionContext;
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use super::directory::{DirectorySchema, TableKind, strategy_names};
@@ -27,6 +28,9 @@ use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
 use crate::ingest::parse_strategy_params;
 use crate::storage::{Root, StrategyTable, history, load_table};
+
+/// Tables whose logs are read at the same time.
+const CONCURRENT_TABLES: usize = 16;
 
 /// Name of the schema.
 pub const SYSTEM_SCHEMA: &str = "system";
@@ -176,28 +180,31 @@ async fn names(schema: &DirectorySchema) -> Result<Vec<String>> {
 }
 
 async fn tables(schema: &DirectorySchema) -> Result<RecordBatch> {
-    let mut records = Vec::new();
-    for name in names(schema).await? {
-        let Ok(Some((kind, _))) = schema.find(&name).await else {
-            records.push(serde_json::json!({ "table_name": name, "kind": "unreadable" }));
-            continue;
-        };
-        let mut record = serde_json::json!({ "table_name": name, "kind": kind.to_string() });
-        if kind == TableKind::Strategies
-            && let Some(table) = StrategyTable::open(schema.root(), &name, None).await?
-        {
-            let files = table.files()?;
-            record["version"] = table.version().into();
-            record["rows"] = files.iter().filter_map(|file| file.rows).sum::<u64>().into();
-            record["files"] = files.len().into();
-            record["bytes"] = files.iter().map(|file| file.size_bytes).sum::<u64>().into();
-            record["unit"] = table.unit().into();
-        } else if let Some(table) = load_table(schema.root(), &name, None).await? {
-            record["version"] = table.version().into();
-        }
-        records.push(record);
-    }
+    let records = futures::stream::iter(names(schema).await?).map(|name| table_record(schema, name));
+    let records: Vec<Value> = records.buffered(CONCURRENT_TABLES).try_collect().await?;
     json_batch(TABLE_COLUMNS, &records)
+}
+
+/// Kind and size of one table; a table that cannot be read is told as such, so that it does not hide the others.
+async fn table_record(schema: &DirectorySchema, name: String) -> Result<Value> {
+    let Ok(Some(delta)) = load_table(schema.root(), &name, None).await else {
+        let kind = schema.find(&name).await.ok().flatten().map_or_else(|| "unreadable".to_owned(), |(kind, _)| kind.to_string());
+        return Ok(serde_json::json!({ "table_name": name, "kind": kind }));
+    };
+    let version = delta.version();
+    let Some(table) = StrategyTable::of_delta(schema.root(), &name, delta)? else {
+        return Ok(serde_json::json!({ "table_name": name, "kind": TableKind::Delta.to_string(), "version": version }));
+    };
+    let files = table.files()?;
+    Ok(serde_json::json!({
+        "table_name": name,
+        "kind": TableKind::Strategies.to_string(),
+        "version": version,
+        "rows": files.iter().filter_map(|file| file.rows).sum::<u64>(),
+        "files": files.len(),
+        "bytes": files.iter().map(|file| file.size_bytes).sum::<u64>(),
+        "unit": table.unit(),
+    }))
 }
 
 async fn versions(schema: &DirectorySchema) -> Result<RecordBatch> {

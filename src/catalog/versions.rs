@@ -43,7 +43,8 @@ struct Clause {
 impl Clause {
     fn at(tokens: &[TokenWithSpan], solid: &[usize]) -> Option<Self> {
         let token = |n: usize| solid.get(n).map(|&i| &tokens[i].token);
-        let keyword = |n: usize, wanted: Keyword| matches!(token(n), Some(Token::Word(w)) if w.quote_style.is_none() && w.keyword == wanted);
+        let keyword =
+            |n: usize, wanted: Keyword| matches!(token(n), Some(Token::Word(w)) if w.quote_style.is_none() && w.keyword == wanted);
         let Some(Token::Word(name)) = token(0) else { return None };
         // `RESTORE TABLE t TO VERSION AS OF n` has no table before VERSION.
         if name.quote_style.is_none() && name.keyword == Keyword::TO {
@@ -54,7 +55,9 @@ impl Clause {
         }
         let Some(Token::Number(number, _)) = token(4) else { return None };
         let has_alias = match token(5) {
-            Some(Token::Word(word)) => word.keyword == Keyword::AS || word.quote_style.is_some() || !RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword),
+            Some(Token::Word(word)) => {
+                word.keyword == Keyword::AS || word.quote_style.is_some() || !RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword)
+            }
             _ => false,
         };
         Some(Self { name: name.clone(), version: number.parse().ok()?, has_alias, end: solid[4] + 1 })

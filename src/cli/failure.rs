@@ -133,7 +133,10 @@ fn message_and_hint(error: &Error) -> String {
 fn message_and_hint_parts(error: &Error) -> (String, Option<String>) {
     match error {
         Error::Query(query) => (query.message.clone(), query.hint.clone()),
-        other => (other.to_string(), None),
+        other => match other.to_string().split_once("\nhint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (other.to_string(), None),
+        },
     }
 }
 

@@ -106,12 +106,12 @@ impl Invocation {
     ///
     /// # Errors
     /// The system gives no threads, or knows no priorities.
-    pub fn runtime(&self) -> Result<tokio::runtime::Runtime> {
+    pub fn start_workers(&self) -> Result<tokio::runtime::Runtime> {
         if self.nice {
             // Before the first thread is started: threads inherit it.
             throttle::be_nice()?;
         }
-        Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build()?)
+        super::workers::start(self.threads)
     }
 
     /// Starts logging as the command line asks.

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `arguments`, `invocation` | what was typed, and what it means |
 //! | `session` | the one place where statements run: batches, Ctrl-C, log line |
+//! | `cooperation` | queries that can be cancelled at any time |
+//! | `workers` | threads that compute, apart from the one that prints and listens |
 //! | `print`, `output` | formats, and where results go |
 //! | `script` | `-c`, `-f`, `run`: parse whole, bind, run; built-in scripts |
 //! | `repl` | the prompt |
@@ -15,8 +17,8 @@
 
 mod arguments;
 mod commands;
+mod cooperation;
 mod failure;
-mod interrupt;
 mod invocation;
 mod lexer;
 mod logging;
@@ -29,6 +31,7 @@ mod script;
 mod session;
 mod spool;
 mod terminal;
+mod workers;
 
 use std::io::Write;
 
@@ -37,40 +40,41 @@ pub use invocation::Invocation;
 
 use crate::engine::Engine;
 use failure::Result;
-use interrupt::Interrupts;
 use invocation::Action;
 use output::Output;
+use tokio::runtime::Handle;
+use workers::Workers;
 
-/// Does what the command line asks.
+/// Does what the command line asks: this thread prints and listens, `workers` compute.
 ///
 /// # Errors
 /// Whatever stops the work; [`Failure::report`] prints it and [`Failure::exit_code`] is the exit status.
-pub async fn run(invocation: Invocation) -> Result<()> {
-    let outcome = act(invocation).await;
+pub fn run(invocation: Invocation, workers: &Handle) -> Result<()> {
+    let outcome = workers::run_front(act(invocation, workers.clone()));
     if let Err(failure @ (Failure::Engine(_) | Failure::Panicked)) = &outcome {
         tracing::error!(target: logging::CLI_TARGET, error = failure.describe(terminal::Paint { on: false }), "stopped");
     }
     outcome
 }
 
-async fn act(invocation: Invocation) -> Result<()> {
+async fn act(invocation: Invocation, workers: Handle) -> Result<()> {
     let Invocation { action, engine, printing, output, .. } = invocation;
     let action = match action {
         Action::ListScripts => return print_text(&script::builtin::listing()),
         Action::ShowScript(name) => return print_text(script::builtin::find(&name)?.text),
         other => other,
     };
-    let interrupts = Interrupts::listen();
-    let engine = Engine::with_config(engine).await?;
+    let mut workers = Workers::new(workers);
+    let engine = workers.run(Engine::with_config(engine)).await??;
     let output = match &output {
         Some(path) => Output::whole_file(path)?,
         None => Output::stdout(),
     };
     match action {
-        Action::Repl(bindings) => repl::run(engine, printing, output, interrupts, bindings).await,
-        Action::Run(plan) => script::run(&plan, &engine, &printing, output, interrupts).await,
-        Action::Import(plan) => commands::import::run(plan, engine, &printing, output, interrupts).await,
-        Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, interrupts).await,
+        Action::Repl(bindings) => repl::run(engine, printing, output, workers, bindings).await,
+        Action::Run(plan) => script::run(&plan, &engine, &printing, output, workers).await,
+        Action::Import(plan) => commands::import::run(plan, engine, &printing, output, workers).await,
+        Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, workers).await,
         Action::ListScripts | Action::ShowScript(_) => Ok(()),
     }
 }

@@ -10,19 +10,20 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::runtime::SpawnedTask;
+use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
+use super::cooperation::giving_way;
 use super::failure::{Failure, Result, StatementFailure};
-use super::interrupt::Interrupts;
 use super::lexer::Lexer;
 use super::logging::QUERY_TARGET;
 use super::output::Output;
 use super::print::{Format, Look, ResultWriter};
 use super::progress::Spinner;
 use super::redact::Redacted;
+use super::workers::Workers;
 use crate::catalog::Statement;
 use crate::engine::{Engine, Parameters};
 use crate::error::{Error, Position};
@@ -71,8 +72,8 @@ pub(crate) struct Session {
     pub(crate) printing: Printing,
     /// Where they go.
     pub(crate) output: Output,
-    /// Ctrl-C.
-    pub(crate) interrupts: Interrupts,
+    /// Threads that do the work, and Ctrl-C.
+    pub(crate) workers: Workers,
     /// What the spinner says while a statement runs; `None` for no spinner.
     pub(crate) label: Option<String>,
     /// Results written to the output so far.
@@ -87,9 +88,9 @@ enum Part {
 
 impl Session {
     /// A session that prints to `output`.
-    pub(crate) fn new(engine: Engine, printing: Printing, output: Output, interrupts: Interrupts) -> Self {
+    pub(crate) fn new(engine: Engine, printing: Printing, output: Output, workers: Workers) -> Self {
         let label = Some("running".to_owned());
-        Self { engine, parameters: Parameters::new(), printing, output, interrupts, label, results: 0 }
+        Self { engine, parameters: Parameters::new(), printing, output, workers, label, results: 0 }
     }
 
     /// Binds `$name`.
@@ -114,7 +115,8 @@ impl Session {
         let outcome = self.run_and_print(statement, started).await;
         log(&self.engine, statement, started.elapsed(), &outcome);
         outcome.map_err(|failure| match failure {
-            Failure::Engine(error @ Error::Query(_)) => located(error, source, statement.position),
+            Failure::Engine(Error::Cancelled) => Failure::Engine(Error::Cancelled),
+            Failure::Engine(error) => located(error, source, statement.position),
             other => other,
         })
     }
@@ -122,12 +124,12 @@ impl Session {
     async fn run_and_print(&mut self, statement: &Statement, started: Instant) -> Result<Ran> {
         let (sender, mut parts) = mpsc::channel(BATCHES_AHEAD);
         let work = produce(self.engine.clone(), statement.clone(), self.parameters.clone(), sender);
-        let task = SpawnedTask::spawn(work);
+        let task = self.workers.spawn(work);
         let mut spinner = Spinner::start(self.label.clone().unwrap_or_default(), self.label.is_some() && !self.printing.quiet);
         let (mut ran, mut printer) = (Ran::default(), None);
         loop {
             let part = tokio::select! {
-                () = self.interrupts.next() => return Err(Failure::Engine(Error::Cancelled)),
+                () = self.workers.interrupted() => return Err(Failure::Engine(Error::Cancelled)),
                 () = spinner.tick() => {
                     spinner.show(ran.rows);
                     continue;
@@ -146,7 +148,7 @@ impl Session {
                 None => break,
             }
         }
-        task.join().await.map_err(|_| Failure::Panicked)??;
+        task.join().await??;
         spinner.clear();
         self.finish(printer, started.elapsed())?;
         Ok(ran)
@@ -227,7 +229,8 @@ impl Session {
 /// Plans and runs the statement on the workers, handing over its schema and then its batches.
 async fn produce(engine: Engine, statement: Statement, parameters: Parameters, parts: mpsc::Sender<Part>) -> Result<(), Error> {
     let frame = engine.run(&statement, &parameters).await?;
-    let mut stream = frame.execute_stream().await?;
+    let context = Arc::new(frame.task_ctx());
+    let mut stream = execute_stream(giving_way(frame.create_physical_plan().await?)?, context)?;
     // A closed channel means that nobody wants the result any more.
     if parts.send(Part::Schema(stream.schema())).await.is_err() {
         return Ok(());

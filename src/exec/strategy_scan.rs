@@ -16,8 +16,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::expr::Sort as SortExpr;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col as column};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col};
 use datafusion::physical_plan::ExecutionPlan;
@@ -195,4 +195,3 @@ pub fn strategy_time_order(provider: &dyn TableProvider) -> Option<Vec<SortExpr>
     let scan = provider.downcast_ref::<StrategyScan>()?;
     Some(scan.shape.key().into_iter().map(|name| column(name).sort(true, false)).collect())
 }
-

@@ -52,7 +52,9 @@ impl WideView {
         let mut fields: Vec<Field> = long.fields().iter().filter(|f| own(f.name())).map(|f| f.as_ref().clone()).collect();
         let period_columns = fields.len();
         if let Some(clash) = strategies.iter().find(|name| fields.iter().any(|f| f.name() == *name)) {
-            return Err(Error::Conflict(format!("the wide view would have two columns '{clash}': a strategy has the name of a context column")));
+            return Err(Error::Conflict(format!(
+                "the wide view would have two columns '{clash}': a strategy has the name of a context column"
+            )));
         }
         fields.extend(strategies.iter().map(|name| Field::new(name, DataType::Float64, true)));
         Ok(Self { scan, schema: Arc::new(Schema::new(fields)), period_columns })
@@ -105,9 +107,11 @@ impl TableProvider for WideView {
         _limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let schema = datafusion::common::project_schema(&self.schema, projection)?;
-        let (period, wanted): (Vec<_>, Vec<_>) = schema.fields().iter().map(|f| f.name().as_str()).partition(|name| {
-            self.schema.fields()[..self.period_columns].iter().any(|f| f.name() == name)
-        });
+        let (period, wanted): (Vec<_>, Vec<_>) = schema
+            .fields()
+            .iter()
+            .map(|f| f.name().as_str())
+            .partition(|name| self.schema.fields()[..self.period_columns].iter().any(|f| f.name() == name));
         let mut filters = filters.to_vec();
         filters.extend(self.strategy_filter(&wanted));
         let long = self.scan.schema();
@@ -172,7 +176,11 @@ impl ExecutionPlan for WidePivotExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> DfResult<Arc<dyn ExecutionPlan>> {
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let input = children.pop().ok_or_else(|| internal_datafusion_err!("WidePivotExec needs one input"))?;
         Ok(Arc::new(Self::new(input, Arc::clone(&self.schema), self.is_period.clone())))
     }
@@ -196,7 +204,7 @@ impl ExecutionPlan for WidePivotExec {
                 batches.push(batch);
             }
             let columns = schema.fields().len() - is_period.iter().filter(|p| **p).count();
-            let rows = Pivot::collect(&input, &batches, &|periods| Ok(reservation.try_grow(columns * periods * size_of::<Option<f64>>())?))?;
+            let rows = Pivot::collect(&input, &batches, &|periods| reservation.try_grow(columns * periods * size_of::<Option<f64>>()))?;
             let wide = rows.wide_batch(&schema, &is_period)?;
             let starts = (0..wide.num_rows()).step_by(batch_rows.max(1));
             let parts: Vec<_> = starts.map(|start| Ok(wide.slice(start, batch_rows.min(wide.num_rows() - start)))).collect();
@@ -252,7 +260,8 @@ impl Pivot {
     /// One series per strategy asked for, over all periods.
     fn values<'a>(&self, schema: &'a SchemaRef, is_period: &[bool]) -> DfResult<HashMap<&'a str, Vec<Option<f64>>>> {
         let wanted = schema.fields().iter().zip(is_period).filter(|(_, period)| !**period);
-        let mut values: HashMap<&str, Vec<Option<f64>>> = wanted.map(|(f, _)| (f.name().as_str(), vec![None; self.witness.len()])).collect();
+        let mut values: HashMap<&str, Vec<Option<f64>>> =
+            wanted.map(|(f, _)| (f.name().as_str(), vec![None; self.witness.len()])).collect();
         let names = column(&self.rows, "strategy")?.as_string_view();
         let pnl = column(&self.rows, "pnl")?.as_primitive::<Float64Type>();
         let mut start = 0;

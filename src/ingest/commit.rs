@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cas
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::{StreamExt, TryStreamExt};
 
-use super::{PeriodPartition, StrategySource, ImportMode, batches, partitions};
+use super::{ImportMode, PeriodPartition, StrategySource, batches, partitions};
 use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
 use crate::storage::{FinishedFile, PartitionKey, StrategyChange, StrategyFile, StrategyShape};
@@ -231,7 +231,8 @@ impl Meeting<'_> {
     fn joined(&self, kind: JoinType) -> Result<DataFrame> {
         let new = self.ctx.read_table(Arc::clone(&self.new) as _)?;
         let old = self.ctx.read_table(Arc::clone(&self.old) as _)?;
-        let renamed = self.shape.read_schema().fields().iter().map(|f| ident(f.name()).alias(format!("old_{}", f.name()))).collect::<Vec<_>>();
+        let renamed =
+            self.shape.read_schema().fields().iter().map(|f| ident(f.name()).alias(format!("old_{}", f.name()))).collect::<Vec<_>>();
         let keys = self.shape.key();
         let old_keys: Vec<String> = keys.iter().map(|key| format!("old_{key}")).collect();
         let old_keys: Vec<&str> = old_keys.iter().map(String::as_str).collect();
@@ -253,7 +254,9 @@ impl Meeting<'_> {
         let same = count(lit(1)).filter(self.equal());
         let same = same.build()?.alias("same");
         let counted = all.aggregate(vec![], vec![same, count(lit(1)).alias("both")])?.collect().await?;
-        let number = |column: usize| counted.first().map_or(0, |batch| batch.column(column).as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(0));
+        let number = |column: usize| {
+            counted.first().map_or(0, |batch| batch.column(column).as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(0))
+        };
         Ok((number(0) as u64, (number(1) - number(0)) as u64))
     }
 
@@ -264,9 +267,14 @@ impl Meeting<'_> {
         let rows = first.collect().await?;
         let mut examples = Vec::new();
         for batch in &rows {
-            let text = |column: usize, row: usize| datafusion::arrow::util::display::array_value_to_string(batch.column(column), row).unwrap_or_default();
+            let text = |column: usize, row: usize| {
+                datafusion::arrow::util::display::array_value_to_string(batch.column(column), row).unwrap_or_default()
+            };
             let value = |column: usize, row: usize| if batch.column(column).is_null(row) { "NULL".to_owned() } else { text(column, row) };
-            examples.extend((0..batch.num_rows()).map(|row| format!("{} '{}': {} there, {} new", text(0, row), text(1, row), value(2, row), value(3, row))));
+            examples.extend(
+                (0..batch.num_rows())
+                    .map(|row| format!("{} '{}': {} there, {} new", text(0, row), text(1, row), value(2, row), value(3, row))),
+            );
         }
         Ok(Error::Conflict(format!(
             "{differing} rows have a key that table '{table}' holds with other values: {}\nhint: --mode upsert takes the new values, --mode replace replaces the dates of the file",

@@ -51,9 +51,9 @@ pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Re
     let periods = PeriodRows { file: &file, plan: &plan, texts: &raw.texts, lines: &raw.lines, options, format }.settle()?;
     describe(&mut report, &plan, &raw);
     let source = assemble(raw, periods, &mut report);
-    let facts = scan(&source)?;
-    describe_series(&mut report, &source, &facts);
-    let source = apply_value_kind(&file, options, source, &facts)?;
+    let facts = scan(source.as_ref())?;
+    refuse_levels(&file, options, &facts)?;
+    describe_series(&mut report, source.as_ref(), &facts);
     report.finish();
     Ok(CsvSource { source, report })
 }
@@ -146,22 +146,31 @@ fn describe_names(report: &mut ImportReport, strategies: &[String]) {
     }
 }
 
-fn assemble(raw: RawTable, periods: Periods, report: &mut ImportReport) -> FileSource {
+/// The source as it is stored: levels have become differences.
+fn assemble(raw: RawTable, periods: Periods, report: &mut ImportReport) -> Box<dyn StrategySource> {
     report.periods = periods.rows.len() as u64;
     (report.first_date, report.last_date) = (Some(periods.range.0), Some(periods.range.1));
     let mut columns = periods.columns;
     columns.append(&mut report.columns);
     report.columns = columns;
     report.issues.extend(periods.issues);
-    FileSource { periods: periods.batch, strategies: raw.strategies, matrix: raw.matrix, rows: periods.rows }
+    let file = FileSource { periods: periods.batch, strategies: raw.strategies, matrix: raw.matrix, rows: periods.rows };
+    match report.values {
+        ValueKind::Levels => Box::new(LevelDifferences::new(file)),
+        ValueKind::Pnl => Box::new(file),
+    }
 }
 
-fn describe_series(report: &mut ImportReport, source: &FileSource, facts: &SeriesFacts) {
-    let names = |ordinals: &[u32]| ordinals.iter().map(|&o| source.strategies[o as usize].clone()).collect::<Vec<_>>();
+fn describe_series(report: &mut ImportReport, source: &dyn StrategySource, facts: &SeriesFacts) {
+    let names = |ordinals: &[u32]| ordinals.iter().map(|&o| source.strategies()[o as usize].clone()).collect::<Vec<_>>();
     (report.nulls, report.zeros) = (facts.nulls, facts.zeros);
     report.constant = names(&facts.constant);
     report.all_null = names(&facts.all_null);
     report.identical = facts.identical.iter().map(|group| names(group)).collect();
+    let undefined = facts.nulls.saturating_sub(report.strategies);
+    if report.values == ValueKind::Levels && undefined > 0 {
+        report.issues.push(Issue::new(IssueCode::Gap, Severity::Warning, undefined, "differences next to a missing level; stored as NULL"));
+    }
     let each = |code, severity, columns: &[String], action: &str| {
         by_column(columns.iter().map(|name| Issue::new(code, severity, 1, action).in_column(name)).collect())
     };
@@ -180,17 +189,13 @@ fn describe_series(report: &mut ImportReport, source: &FileSource, facts: &Serie
     }
 }
 
-/// Levels become differences on request; values that look like levels are refused until somebody says what they are.
-fn apply_value_kind(file: &str, options: &ImportOptions, source: FileSource, facts: &SeriesFacts) -> Result<Box<dyn StrategySource>> {
-    match options.values {
-        Some(ValueKind::Levels) => Ok(Box::new(LevelDifferences::new(source))),
-        Some(ValueKind::Pnl) => Ok(Box::new(source)),
-        None if facts.looks_like_levels => {
-            let reason = "the values look like equity levels: every strategy starts with the same value and none is zero or negative";
-            Err(SourceError::new(file, reason)
-                .with_remedy("say --values levels to store the differences, or --values pnl if they are profit and loss")
-                .into())
-        }
-        None => Ok(Box::new(source)),
+/// Values that look like levels are refused until somebody says what they are.
+fn refuse_levels(file: &str, options: &ImportOptions, facts: &SeriesFacts) -> Result<()> {
+    if options.values.is_some() || !facts.looks_like_levels {
+        return Ok(());
     }
+    let reason = "the values look like equity levels: every strategy starts with the same value and none is zero or negative";
+    Err(SourceError::new(file, reason)
+        .with_remedy("say --values levels to store the differences, or --values pnl if they are profit and loss")
+        .into())
 }

@@ -129,7 +129,7 @@ impl DateColumn<'_> {
                 let (order, why) = self.settle_order(&parts)?;
                 Ok(Dates { values: self.build(&parts, order)?, why })
             }
-            Format::Epoch => self.from_epoch(&parts),
+            Format::Epoch => self.epoch_dates(&parts),
             _ => Ok(Dates { values: self.build(&parts, DateOrder::Mdy)?, why: format!("written {format}") }),
         }
     }
@@ -239,7 +239,7 @@ impl DateColumn<'_> {
         Err(error.into())
     }
 
-    fn from_epoch(&self, parts: &[Parts]) -> Result<Dates> {
+    fn epoch_dates(&self, parts: &[Parts]) -> Result<Dates> {
         let in_range = |per_second: i64| {
             parts.iter().all(|p| epoch_date(p.number.div_euclid(per_second)).is_some_and(|date| EPOCH_YEARS.contains(&date.year())))
         };

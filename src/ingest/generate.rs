@@ -19,7 +19,10 @@ use super::source::{StrategySource, check_block};
 use crate::error::{Error, Result};
 
 /// First day where none is asked for.
-const DEFAULT_START: NaiveDate = NaiveDate::from_ymd_opt(2015, 1, 1).unwrap();
+const DEFAULT_START: NaiveDate = match NaiveDate::from_ymd_opt(2015, 1, 1) {
+    Some(date) => date,
+    None => NaiveDate::MIN,
+};
 /// Last year of the calendar: later ones are not written with four digits.
 const LAST_YEAR: i32 = 9999;
 /// Market states of generated rows.

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::commit::{RowCounts, extend_register, merge, write_source};
 use super::report::{ImportReport, ImportStatus};
-use super::{GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, read_csv, write_generated};
+use super::{
+    GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, read_csv, write_generated,
+};
 use crate::error::{Error, Result};
 use crate::storage::{Root, StrategyChange, StrategyShape, StrategyTable, history, load_table, standing_notes};
 
@@ -67,8 +69,13 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
         return Ok(report);
     }
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
-    let change = StrategyChange::try_new(context.root, &request.table, base, &shape)?;
     let mode = request.options.mode.unwrap_or_default();
+    if request.dry_run && base.is_none() {
+        report.rows_written = report.periods * report.strategies;
+        report.finish();
+        return Ok(report);
+    }
+    let change = StrategyChange::begin(context.root, &request.table, base, &shape).await?;
     if request.dry_run {
         return dry_run(context, change, source, mode, report).await;
     }
@@ -104,13 +111,9 @@ async fn dry_run(
     mode: ImportMode,
     mut report: ImportReport,
 ) -> Result<ImportReport> {
-    if change.base().is_some() {
-        let counts = prepare(context, &mut change, source, mode).await;
-        change.abandon().await?;
-        count(&mut report, counts?);
-    } else {
-        report.rows_written = report.periods * report.strategies;
-    }
+    let counts = prepare(context, &mut change, source, mode).await;
+    change.abandon().await?;
+    count(&mut report, counts?);
     report.finish();
     Ok(report)
 }
@@ -205,7 +208,7 @@ pub async fn generate(context: &ImportContext<'_>, request: &GenerateRequest) ->
     };
     let base = base_table(context.root, &name).await?;
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
-    let mut change = StrategyChange::try_new(context.root, &name, base, &shape)?;
+    let mut change = StrategyChange::begin(context.root, &name, base, &shape).await?;
     let prepared = async {
         let counts = prepare(context, &mut change, Arc::clone(&source) as Arc<dyn StrategySource>, ImportMode::Append).await?;
         extend_register(&mut change, source.strategies(), "generated").await?;

@@ -22,11 +22,23 @@ const ODD_SINGLE_FROM: usize = 10;
 /// In this order: text columns, cells that are no numbers (all are counted), columns whose name has another shape.
 pub(crate) fn judge(file: &str, plan: &HeaderPlan, raw: &RawTable, format: NumberFormat) -> Result<()> {
     let context = context_tallies(plan, raw, format);
-    let aggregates = context.iter().filter(|c| c.aggregate).map(|c| (c.name, &c.tally));
-    let strategies = raw.tallies.iter().map(|(name, tally)| (name.as_str(), tally));
-    check_text_columns(file, strategies.clone().chain(aggregates).collect(), raw.source_rows)?;
-    check_cells(file, strategies.chain(context.iter().map(|c| (c.name, &c.tally))).collect())?;
+    let strategies = raw.tallies.iter().map(|(name, tally)| JudgedColumn { name, tally, rows: raw.source_rows, may_be_text: true });
+    let context =
+        context.iter().map(|c| JudgedColumn { name: c.name, tally: &c.tally, rows: raw.lines.len() as u64, may_be_text: c.aggregate });
+    let columns: Vec<JudgedColumn<'_>> = strategies.chain(context).collect();
+    check_text_columns(file, &columns)?;
+    check_cells(file, &columns)?;
     check_shapes(file, plan)
+}
+
+/// A column that has to be numeric, with what was found in it.
+struct JudgedColumn<'a> {
+    name: &'a str,
+    tally: &'a Tally,
+    /// Cells that were read.
+    rows: u64,
+    /// The column was taken for numeric only because nobody said otherwise.
+    may_be_text: bool,
 }
 
 /// A context column that has to be numeric.
@@ -50,25 +62,24 @@ fn context_tallies<'a>(plan: &'a HeaderPlan, raw: &RawTable, format: NumberForma
         .collect()
 }
 
-fn check_text_columns(file: &str, tallies: Vec<(&str, &Tally)>, rows: u64) -> Result<()> {
-    let text: Vec<_> = tallies.into_iter().filter(|(_, tally)| tally.is_text(rows)).collect();
-    let Some((name, tally)) = text.first() else { return Ok(()) };
-    let others: Vec<_> = text.iter().skip(1).take(5).map(|(other, _)| format!("'{other}'")).collect();
-    let others = if others.is_empty() {
-        String::new()
-    } else {
-        format!(" (so {} {})", if others.len() == 1 { "is" } else { "are" }, others.join(", "))
+fn check_text_columns(file: &str, columns: &[JudgedColumn<'_>]) -> Result<()> {
+    let text: Vec<_> = columns.iter().filter(|c| c.may_be_text && c.tally.is_text(c.rows)).collect();
+    let Some(JudgedColumn { name, tally, rows, .. }) = text.first() else { return Ok(()) };
+    let others: Vec<_> = text.iter().skip(1).take(5).map(|other| format!("'{}'", other.name)).collect();
+    let others = match others.len() {
+        0 => String::new(),
+        1 => format!(" (so is {})", others[0]),
+        _ => format!(" (so are {})", others.join(", ")),
     };
-    let reason = format!("column '{name}' is text{others}: {} of its {rows} cells are no numbers", tally.bad.count);
-    let error =
-        SourceError::new(file, reason).in_column(*name).at_line(tally.bad.first_line).with_text(&tally.bad_text).counted(text.len() as u64);
-    Err(error.with_remedy(format!("{}; --strategy fits numeric columns only", two_options(name))).into())
+    let reason = format!("is text{others}: {} of its {rows} cells are no numbers", tally.bad.count);
+    let error = SourceError::new(file, reason).in_column(*name).at_line(tally.bad.first_line).with_text(&tally.bad_text);
+    Err(error.counted(text.len() as u64).with_remedy(format!("{}; --strategy fits numeric columns only", two_options(name))).into())
 }
 
-fn check_cells(file: &str, tallies: Vec<(&str, &Tally)>) -> Result<()> {
-    let bad = tallies.iter().enumerate().filter(|(_, (_, tally))| tally.bad.count > 0);
-    let Some((_, (name, tally))) = bad.min_by_key(|(at, (_, tally))| (tally.bad.first_line, *at)) else { return Ok(()) };
-    let count = tallies.iter().map(|(_, tally)| tally.bad.count).sum();
+fn check_cells(file: &str, columns: &[JudgedColumn<'_>]) -> Result<()> {
+    let bad = columns.iter().enumerate().filter(|(_, c)| c.tally.bad.count > 0);
+    let Some((_, JudgedColumn { name, tally, .. })) = bad.min_by_key(|(at, c)| (c.tally.bad.first_line, *at)) else { return Ok(()) };
+    let count = columns.iter().map(|c| c.tally.bad.count).sum();
     let remedy = match notation_remedy(&tally.bad_text) {
         Some(remedy) => remedy.to_owned(),
         None => format!("correct the cell or leave it empty for NULL; --exclude '{name}' leaves the column out"),

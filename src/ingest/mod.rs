@@ -37,6 +37,8 @@ mod periods;
 mod reader_tests;
 mod records;
 mod report;
+#[cfg(test)]
+mod sample_tests;
 mod scratch;
 mod series;
 mod source;

@@ -1,19 +1,17 @@
-//! The whole way from a CSV file to a source and its report: the rules on small files, the known facts on the sample files.
+//! The whole way from a CSV file to a source and its report: every rule on a small file.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::datatypes::{Float64Type, Int32Type};
+use datafusion::arrow::array::Array;
 use datafusion::arrow::util::display::array_value_to_string;
 
-use super::{ConfidenceScale, CsvSource, DateOrder, ImportOptions, IssueCode, Unit, ValueKind, read_csv};
+use super::{ConfidenceScale, CsvSource, ImportOptions, IssueCode, Unit, ValueKind, read_csv};
 use crate::error::{Error, Result};
 
-const PLENTY: usize = 1 << 30;
+pub(super) const PLENTY: usize = 1 << 30;
 
 /// Reads a text as a file, with values in memory and on disk, which must agree.
-fn read_with(text: &str, options: &ImportOptions) -> Result<CsvSource> {
+pub(super) fn read_with(text: &str, options: &ImportOptions) -> Result<CsvSource> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let (memory, disk) = (read_csv(file.path(), options, PLENTY), read_csv(file.path(), options, 1));
@@ -32,38 +30,38 @@ fn read_with(text: &str, options: &ImportOptions) -> Result<CsvSource> {
     }
 }
 
-fn read(text: &str) -> Result<CsvSource> {
+pub(super) fn read(text: &str) -> Result<CsvSource> {
     read_with(text, &ImportOptions::default())
 }
 
 /// Values, strategy by strategy.
-fn values(read: &CsvSource) -> Vec<f64> {
+pub(super) fn values(read: &CsvSource) -> Vec<f64> {
     let (n, t) = (read.source.strategies().len(), read.source.periods().num_rows());
     let mut values = vec![0.0; n * t];
     read.source.read_block(&(0..n as u32).collect::<Vec<_>>(), 0..t, &mut values).unwrap();
     values
 }
 
-fn bits(read: &CsvSource) -> Vec<u64> {
+pub(super) fn bits(read: &CsvSource) -> Vec<u64> {
     values(read).iter().map(|v| v.to_bits()).collect()
 }
 
 /// A period column as texts; NULL is the empty text.
-fn column(read: &CsvSource, name: &str) -> Vec<String> {
+pub(super) fn column(read: &CsvSource, name: &str) -> Vec<String> {
     let column = Arc::clone(read.source.periods().column_by_name(name).unwrap_or_else(|| panic!("no column {name}")));
     (0..column.len()).map(|row| array_value_to_string(&column, row).unwrap()).collect()
 }
 
-fn names(read: &CsvSource) -> String {
+pub(super) fn names(read: &CsvSource) -> String {
     read.source.periods().schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(",")
 }
 
-fn count(read: &CsvSource, code: IssueCode) -> u64 {
+pub(super) fn count(read: &CsvSource, code: IssueCode) -> u64 {
     read.report.issues.iter().filter(|i| i.code == code).map(|i| i.count).sum()
 }
 
 #[track_caller]
-fn refused(result: Result<CsvSource>, words: &[&str]) {
+pub(super) fn refused(result: Result<CsvSource>, words: &[&str]) {
     let error = result.err().expect("the file must be refused");
     assert!(matches!(error, Error::Source(_)), "{error:?}");
     let message = error.to_string();
@@ -202,7 +200,7 @@ fn a_weekday_that_disagrees_is_counted_and_kept() {
 #[test]
 fn text_columns_need_a_decision() {
     let text = "Date,S1,ticker\n2024-01-01,1,AAPL\n2024-01-02,2,\n2024-01-03,3,MSFT\n";
-    refused(read(text), &["'ticker' is text", "--context 'ticker'", "--exclude 'ticker'", "--strategy", "AAPL"]);
+    refused(read(text), &["column 'ticker': is text", "--context 'ticker'", "--exclude 'ticker'", "--strategy", "AAPL"]);
     let kept = read_with(text, &context(&["ticker"])).unwrap();
     assert_eq!(column(&kept, "ticker"), ["AAPL", "", "MSFT"]);
     assert!(kept.source.periods().column_by_name("ticker").unwrap().is_null(1));
@@ -220,7 +218,7 @@ fn aggregates_are_context_unless_named_as_strategies() {
     assert_eq!(column(&read, "portfolio_drawdown"), ["-5.0"]);
     let named = read_with(text, &strategy(&["total_pnl"])).unwrap();
     assert_eq!(named.source.strategies(), ["S1", "total_pnl"]);
-    refused(super::reader_tests::read("Date,S1,portfolio_name\n2024-01-01,1,x\n"), &["'portfolio_name' is text"]);
+    refused(super::reader_tests::read("Date,S1,portfolio_name\n2024-01-01,1,x\n"), &["column 'portfolio_name': is text"]);
 }
 
 #[test]
@@ -349,7 +347,9 @@ fn equity_levels_need_a_decision() {
     refused(read(text), &["look like equity levels", "--values"]);
     let with = |kind| read_with(text, &ImportOptions { values: Some(kind), ..Default::default() }).unwrap();
     assert_eq!(values(&with(ValueKind::Pnl))[..2], [10000.0, 10010.0]);
-    let levels = values(&with(ValueKind::Levels));
+    let stored = with(ValueKind::Levels);
+    assert_eq!((stored.report.nulls, count(&stored, IssueCode::Gap)), (4, 2));
+    let levels = values(&stored);
     assert!([0, 2, 3, 4].iter().all(|&i| levels[i].is_nan()), "{levels:?}");
     assert_eq!((levels[1], &levels[5..]), (10.0, [-10.0, 11.0, 1.0].as_slice()));
     assert!(read("Date,S1,S2\n2024-01-01,5,5\n2024-01-02,-1,2\n").is_ok());
@@ -436,175 +436,10 @@ fn long_files_with_contradictions_are_refused() {
     refused(read("date,strategy,pnl,weight\n2024-01-01,A,1,2\n"), &["'weight'", "--context", "--exclude"]);
     refused(read("date,strategy,pnl\n2024-01-01,A,x\n2024-01-01,B,1\n"), &["line 2", "'pnl'", "'x'"]);
     refused(read("date,strategy,pnl\n2024-01-01,A\n"), &["2 fields, header has 3"]);
+    refused(read("date,strategy,pnl,portfolio_name\n2024-01-01,A,1,x\n2024-01-01,B,1,x\n"), &["column 'portfolio_name': is text"]);
 }
 
-// Sample files
-
-/// A sample file; `None`, said aloud, where the samples are not there.
-fn sample(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var("TRANCHEDB_SHARED").unwrap_or_else(|_| format!("{}/../shared", env!("CARGO_MANIFEST_DIR")));
-    let path = Path::new(&shared).join("data").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    skipped(&path);
-    None
-}
-
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-fn skipped(path: &Path) {
-    eprintln!("SKIPPED: {} is missing; set TRANCHEDB_SHARED", path.display());
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
-}
-
-/// Rows of a CSV text with the fields of each in another order or number.
-fn edit_fields(lines: &[String], edit: impl Fn(usize, Vec<&str>) -> Vec<String>) -> String {
-    lines.iter().enumerate().map(|(i, line)| edit(i, line.split(',').collect()).join(",") + "\n").collect()
-}
-
-fn owned(fields: Vec<&str>) -> Vec<String> {
-    fields.into_iter().map(str::to_owned).collect()
-}
-
-#[test]
-fn the_legacy_sample_has_its_known_facts() {
-    let Some(path) = sample("production_500.csv") else { return };
-    let read = read_csv(&path, &ImportOptions::default(), PLENTY).unwrap();
-    let report = &read.report;
-    assert_eq!((report.variant.as_str(), report.source_rows, report.periods, report.strategies), ("legacy", 82, 82, 500));
-    assert_eq!((report.nulls, report.zeros, report.identical.len()), (0, 42, 4));
-    assert_eq!((report.first_date.unwrap().to_string(), report.last_date.unwrap().to_string()), ("2024-01-04".into(), "2025-07-21".into()));
-    assert_eq!(report.sha256, super::file_sha256(&path).unwrap());
-    assert_eq!(report.bytes, std::fs::metadata(&path).unwrap().len());
-    let all = values(&read);
-    assert!((all.iter().sum::<f64>() - 118_402.606_730_058_16).abs() < 1e-6);
-    let (lowest, at) = all.iter().zip(0..).map(|(v, i)| (*v, i)).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
-    assert_eq!(
-        (lowest.to_bits(), read.source.strategies()[at / 82].as_str()),
-        ((-57_238.881_699_999_98f64).to_bits(), "SENSEX 934-1234 SL23%TP27%")
-    );
-    assert_eq!(all.iter().copied().fold(f64::MIN, f64::max), 43_737.9679);
-    // Every cell of the file is there bit for bit.
-    for (row, line) in lines(&path).iter().skip(1).enumerate() {
-        for (strategy, cell) in line.split(',').skip(2).enumerate() {
-            assert_eq!(all[strategy * 82 + row].to_bits(), cell.parse::<f64>().unwrap().to_bits());
-        }
-    }
-}
-
-#[test]
-fn the_zone_sample_has_its_known_facts() {
-    let Some(path) = sample("options_zones_2023.csv") else { return };
-    let read = read_csv(&path, &ImportOptions::default(), PLENTY).unwrap();
-    let report = &read.report;
-    assert_eq!((report.variant.as_str(), report.periods, report.strategies, report.zeros), ("enhanced", 88, 20, 1093));
-    assert!(report.columns[0].why.contains("order dmy settled by 13 of 22 dates"), "{}", report.columns[0].why);
-    assert_eq!((report.first_date.unwrap().to_string(), report.last_date.unwrap().to_string()), ("2023-01-02".into(), "2023-01-31".into()));
-    assert!((values(&read).iter().sum::<f64>() - 447.524638).abs() < 1e-9);
-    assert_eq!(count(&read, IssueCode::UnitUnknown), 1);
-    let numbers = |name: &str| read.source.periods().column_by_name(name).unwrap().as_primitive::<Float64Type>().values().to_vec();
-    let confidence = numbers("regime_confidence");
-    assert_eq!((confidence.iter().copied().fold(1.0, f64::min), confidence.iter().copied().fold(0.0, f64::max)), (0.56, 0.93));
-    assert_eq!(confidence.iter().filter(|c| **c >= 0.70).count(), 64);
-    assert_eq!(numbers("transition_threshold").iter().filter(|t| **t > 0.5).count(), 43);
-    assert_eq!(numbers("capital").iter().sum::<f64>(), 231_600_000.0);
-    assert_eq!(column(&read, "zone")[..4], ["C", "D", "B", "A"]);
-    assert_eq!(column(&read, "start_time")[0], "2023-01-02T09:15:00");
-    let slots = read.source.periods().column_by_name("slot").unwrap().as_primitive::<Int32Type>().values().to_vec();
-    assert!(slots.chunks(4).all(|day| day == [1, 2, 3, 4]));
-}
-
-#[test]
-fn the_weekday_column_settles_the_early_days_of_the_zone_sample() {
-    let Some(path) = sample("options_zones_2023.csv") else { return };
-    let early: Vec<String> =
-        lines(&path).into_iter().filter(|l| l.starts_with("Date") || l[..2].parse::<u32>().is_ok_and(|day| day <= 12)).collect();
-    let with = read(&edit_fields(&early, |_, fields| owned(fields))).unwrap();
-    assert!(with.report.columns[0].why.contains("dmy settled by the weekday"), "{}", with.report.columns[0].why);
-    let without = edit_fields(&early, |_, mut fields| {
-        fields.remove(3);
-        owned(fields)
-    });
-    refused(read(&without), &["ambiguous day/month order", "--date-order"]);
-    let settled = read_with(&without, &ImportOptions { date_order: Some(DateOrder::Dmy), ..Default::default() }).unwrap();
-    assert_eq!(column(&settled, "date"), column(&with, "date"));
-}
-
-#[test]
-fn the_place_of_columns_does_not_matter() {
-    let Some(path) = sample("production_500.csv") else { return };
-    let rows = lines(&path);
-    let original = read(&edit_fields(&rows, |_, fields| owned(fields))).unwrap();
-    let by_name = |read: &CsvSource| {
-        let values = bits(read);
-        read.source.strategies().iter().cloned().zip(values.chunks(82).map(<[u64]>::to_vec)).collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let day_last = edit_fields(&rows, |_, mut fields| {
-        let day = fields.remove(1);
-        fields.push(day);
-        owned(fields)
-    });
-    let no_day = edit_fields(&rows, |_, mut fields| {
-        fields.remove(1);
-        owned(fields)
-    });
-    let shuffled = edit_fields(&rows, |_, fields| (0..fields.len()).map(|i| fields[i * 101 % fields.len()].to_owned()).collect());
-    for text in [day_last, no_day, shuffled] {
-        let read = read(&text).unwrap();
-        assert_eq!(by_name(&read), by_name(&original));
-        assert_eq!(column(&read, "date"), column(&original, "date"));
-    }
-}
-
-#[test]
-fn additions_to_the_legacy_sample_are_kept_or_doubted() {
-    let Some(path) = sample("production_500.csv") else { return };
-    let rows = lines(&path);
-    let with = |name: &str, value: &str| {
-        edit_fields(&rows, |i, fields| owned(fields).into_iter().chain([if i == 0 { name.to_owned() } else { value.to_owned() }]).collect())
-    };
-    let drawdown = read(&with("portfolio_drawdown", "1.5")).unwrap();
-    assert_eq!((drawdown.report.strategies, names(&drawdown).as_str()), (500, "date,day,portfolio_drawdown"));
-    assert_eq!(drawdown.report.issues.iter().filter(|i| i.code == IssueCode::KeptAsContext).count(), 1);
-    refused(read(&with("ticker", "AAPL")), &["'ticker'", "--strategy", "--context 'ticker'", "--exclude 'ticker'"]);
-    refused(read(&with("Foo", "1")), &["'Foo'", "--strategy 'Foo'", "--context 'Foo'", "--exclude 'Foo'"]);
-}
-
-#[test]
-fn damage_to_the_legacy_sample_is_found() {
-    let Some(path) = sample("production_500.csv") else { return };
-    let rows = lines(&path);
-    let cell = |text: &str| {
-        edit_fields(&rows, |i, fields| {
-            owned(fields).into_iter().enumerate().map(|(c, f)| if (i, c) == (40, 300) { text.to_owned() } else { f }).collect()
-        })
-    };
-    for text in ["abc", "#N/A", "12%", "\"1,234.5\""] {
-        refused(read(&cell(text)), &["line 41", rows[0].split(',').nth(300).unwrap(), text.trim_matches('"')]);
-    }
-    for (text, code) in [("", IssueCode::NullToken), ("NaN", IssueCode::NanToken), ("inf", IssueCode::InfToken)] {
-        let read = read(&cell(text)).unwrap();
-        assert_eq!((read.report.nulls, count(&read, code)), (1, 1), "{text}");
-    }
-    let whole = std::fs::read_to_string(&path).unwrap();
-    let cut: String = rows[..82].join("\n") + "\n" + &rows[82].split(',').take(417).collect::<Vec<_>>().join(",");
-    assert!(cut.len() < whole.len());
-    refused(read(&cut), &["line 83", "417 fields, header has 502"]);
-    refused(read(&(whole.clone() + &rows[1] + "\n")), &["line 84", "line 2", "2024-01-04"]);
-}
-
-#[test]
-fn other_sample_files_are_no_strategy_tables() {
-    for (name, says) in
-        [("market_regime_jan2023.csv", "regime"), ("BTCUSD_1m_2023-03.csv", "open_time"), ("production_500_legacy_metrics.csv", "Date")]
-    {
-        let Some(path) = sample(name) else { return };
-        refused(read_csv(&path, &ImportOptions::default(), PLENTY), &[says]);
-    }
-}
+// Reports
 
 #[test]
 fn the_report_is_short_for_people_and_complete_for_programs() {

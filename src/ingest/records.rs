@@ -358,8 +358,11 @@ mod tests {
         file
     }
 
-    /// Header, then (line, fields) of every record.
-    fn read(content: &[u8]) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>, ReadBytes)> {
+    /// Line and fields of a record.
+    type Row = (u64, Vec<String>);
+
+    /// Header, records and identity of a file.
+    fn read(content: &[u8]) -> Result<(Vec<String>, Vec<Row>, ReadBytes)> {
         let file = file(content);
         let reader = RecordReader::open(file.path())?;
         let header = reader.header().to_vec();

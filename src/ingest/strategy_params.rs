@@ -1,11 +1,4 @@
 //! Parameters that a strategy's name states, by documented grammars.
-//!
-//! | grammar | parameters |
-//! |---|---|
-//! | `SENSEX hhmm-hhmm SLa%[TPb%]` | `ENTRY_MIN`, `EXIT_MIN` (minutes from midnight), `SL`, `TP` (percent) |
-//! | `Template_La_Tb_SLc_TPd[_CDe][_RSIf-g][_VFh][_ATi][_RCj][_SFk][_PTl]` | `L` (lookback), `T`, `SL`, `TP`, `CD`, `RSI_LO`, `RSI_HI`, `VF`, `AT`, `RC`, `SF`, `PT` |
-//!
-//! The first word is any symbol in capitals, or any template name. Hours have one or two digits (`930`, `0930`); numbers may have a fraction.
 
 /// One parameter of a strategy.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,14 +11,11 @@ pub struct StrategyParam {
     pub value: Option<f64>,
 }
 
-/// A grammar of strategy names.
-struct Grammar {
-    /// Takes a whole name apart; `None` where it does not fit.
-    parse: fn(&str) -> Option<Vec<StrategyParam>>,
-}
+/// Takes a whole name apart; `None` where it does not fit.
+type Grammar = fn(&str) -> Option<Vec<StrategyParam>>;
 
 /// Every grammar, tried in this order.
-const GRAMMARS: &[Grammar] = &[Grammar { parse: time_window }, Grammar { parse: template }];
+const GRAMMARS: &[Grammar] = &[time_window, template];
 
 /// Parts of a template name after the template: prefix, parameters (two for a range), required.
 const TEMPLATE_PARTS: &[(&str, &[&str], bool)] = &[
@@ -42,7 +32,14 @@ const TEMPLATE_PARTS: &[(&str, &[&str], bool)] = &[
     ("PT", &["PT"], false),
 ];
 
-/// The parameters that a strategy's name states; empty where it fits no grammar of the [module](self).
+/// The parameters that a strategy's name states; empty where it fits no grammar.
+///
+/// | grammar | parameters |
+/// |---|---|
+/// | `SENSEX hhmm-hhmm SLa%[TPb%]` | `ENTRY_MIN`, `EXIT_MIN` (minutes from midnight), `SL`, `TP` (percent) |
+/// | `Template_La_Tb_SLc_TPd[_CDe][_RSIf-g][_VFh][_ATi][_RCj][_SFk][_PTl]` | `L` (lookback), `T`, `SL`, `TP`, `CD`, `RSI_LO`, `RSI_HI`, `VF`, `AT`, `RC`, `SF`, `PT` |
+///
+/// The first word is any symbol in capitals, or any template name. Hours have one or two digits (`930`, `0930`); numbers may have a fraction.
 ///
 /// ```
 /// # use tranchedb::ingest::parse_strategy_params;
@@ -51,7 +48,7 @@ const TEMPLATE_PARTS: &[(&str, &[&str], bool)] = &[
 /// assert_eq!(values, [("ENTRY_MIN", Some(570.0)), ("EXIT_MIN", Some(630.0)), ("SL", Some(38.0)), ("TP", Some(27.0))]);
 /// ```
 pub fn parse_strategy_params(name: &str) -> Vec<StrategyParam> {
-    GRAMMARS.iter().find_map(|grammar| (grammar.parse)(name)).unwrap_or_default()
+    GRAMMARS.iter().find_map(|grammar| grammar(name)).unwrap_or_default()
 }
 
 /// `SENSEX 930-1030 SL38%TP27%`.

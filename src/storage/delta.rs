@@ -95,12 +95,8 @@ pub fn standing_notes(history: &[CommitRecord], key: &str) -> Vec<(u64, Value)> 
 /// Makes an earlier version the newest, as one more commit; returns the new version.
 pub async fn restore_table(name: &str, table: DeltaTable, version: u64) -> Result<u64> {
     let properties = CommitProperties::default().with_max_retries(0);
-    let (restored, _) = table
-        .restore()
-        .with_version_to_restore(version)
-        .with_commit_properties(properties)
-        .await
-        .map_err(|e| delta_error(name, e))?;
+    let (restored, _) =
+        table.restore().with_version_to_restore(version).with_commit_properties(properties).await.map_err(|e| delta_error(name, e))?;
     restored.version().ok_or_else(|| Error::Internal(format!("table '{name}' has no version after a restore")))
 }
 

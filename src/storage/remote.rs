@@ -24,7 +24,10 @@ struct RemoteStore {
 /// Every kind of remote store.
 const REMOTE_STORES: &[RemoteStore] = &[
     RemoteStore { schemes: &["s3", "s3a"], open: |url| Ok(Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?)) },
-    RemoteStore { schemes: &["gs", "gcs"], open: |url| Ok(Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?)) },
+    RemoteStore {
+        schemes: &["gs", "gcs"],
+        open: |url| Ok(Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?)),
+    },
     RemoteStore {
         schemes: &["az", "abfs", "abfss", "azure", "adl"],
         open: |url| Ok(Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).build()?)),

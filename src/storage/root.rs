@@ -112,7 +112,8 @@ impl Root {
 
     /// Names directly below the root: (folders, files with their sizes in bytes). A missing directory is empty.
     pub async fn list(&self) -> Result<(Vec<String>, Vec<(String, u64)>)> {
-        let listed = self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|e| Error::storage(format!("listing {}", self.url), e))?;
+        let listed =
+            self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|e| Error::storage(format!("listing {}", self.url), e))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let folders = listed.common_prefixes.iter().filter_map(name).collect();
         let files = listed.objects.iter().filter_map(|o| Some((name(&o.location)?, o.size))).collect();
@@ -148,17 +149,44 @@ impl Root {
         }
     }
 
+    /// Marks a folder as that of a managed table before its first file: without a log such a folder is no table, whatever
+    /// files a crash left in it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `name` cannot be a folder name.
+    pub async fn claim_folder(&self, name: &str) -> Result<()> {
+        self.table_url(name)?;
+        self.write(&self.claim(name), "a table of TrancheDB: its rows are what _delta_log says\n").await
+    }
+
+    /// Takes the mark away again, where nothing came of the table.
+    pub async fn release_folder(&self, name: &str) -> Result<()> {
+        self.remove(&self.claim(name)).await
+    }
+
+    /// Whether the folder is that of a managed table.
+    pub async fn is_claimed(&self, name: &str) -> Result<bool> {
+        Ok(self.read(&self.claim(name)).await?.is_some())
+    }
+
+    fn claim(&self, name: &str) -> Path {
+        self.table_path(name).join("_managed")
+    }
+
     /// Removes everything below a table's folder.
     pub async fn remove_folder(&self, name: &str) -> Result<()> {
         check_table_name(name)?;
         let folder = self.table_path(name);
         let failed = |e| Error::storage(format!("removing {folder}"), e);
         let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
-        // The Delta log goes first: a crash in between leaves a folder without a table, never a table without files.
+        // The Delta log goes first and the mark last: a crash in between leaves a folder without a table, never a table
+        // without files.
         let (log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.as_ref().contains("_delta_log"));
-        for object in log.into_iter().rev().chain(data) {
+        let claim = self.claim(name);
+        for object in log.iter().rev().chain(&data).filter(|object| object.location != claim) {
             self.remove(&object.location).await?;
         }
+        self.remove(&claim).await?;
         Ok(())
     }
 

@@ -133,7 +133,9 @@ impl StrategyShape {
     pub fn union(&self, other: &Self) -> Result<Self> {
         if self.slot != other.slot {
             let (table, source) = if self.slot { ("several rows", "one row") } else { ("one row", "several rows") };
-            return Err(Error::Conflict(format!("the table has {table} per date and strategy, the new rows have {source}: use another table")));
+            return Err(Error::Conflict(format!(
+                "the table has {table} per date and strategy, the new rows have {source}: use another table"
+            )));
         }
         let mut context = self.context.clone();
         for field in &other.context {
@@ -179,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_shape_survives_its_own_table_schema() {
-        let shape = StrategyShape::new(true, vec![Field::new("zone", DataType::Utf8View, true), Field::new("capital", DataType::Float64, true)]);
+        let shape =
+            StrategyShape::new(true, vec![Field::new("zone", DataType::Utf8View, true), Field::new("capital", DataType::Float64, true)]);
         assert_eq!(StrategyShape::of_table(&shape.table_schema()), Some(shape.clone()));
         assert_eq!(shape.partition_columns(), ["year", "month"]);
     }

@@ -25,6 +25,8 @@ const KIND_PROPERTY: &str = "tranchedb.kind";
 const STRATEGY_KIND: &str = "strategies";
 /// Table property that names the file with the strategies in source order, below the table's folder.
 const REGISTER_PROPERTY: &str = "tranchedb.register";
+/// Folder of the registers below the table's.
+const REGISTER_FOLDER: &str = "_register";
 /// Table property that holds the unit of `pnl`.
 const UNIT_PROPERTY: &str = "tranchedb.unit";
 
@@ -125,7 +127,7 @@ impl StrategyTable {
     /// is the ordinal. Strategies that came by SQL are absent.
     pub async fn register(&self) -> Result<Option<RecordBatch>> {
         let Some(path) = self.property(REGISTER_PROPERTY) else { return Ok(None) };
-        let path = self.root.table_path(&self.name).join("_register").join(path);
+        let path = self.root.table_path(&self.name).join(REGISTER_FOLDER).join(path);
         let bytes = self.root.read(&path).await?.ok_or_else(|| Error::Database(format!("table '{}' lost its file {path}", self.name)))?;
         let damaged = |e| Error::storage(format!("reading {path}"), e);
         let mut reader = FileReader::try_new(std::io::Cursor::new(bytes), None).map_err(damaged)?;
@@ -192,19 +194,42 @@ pub struct StrategyChange {
     removed: Vec<StrategyFile>,
     written_strategies: BTreeSet<String>,
     register: Option<RecordBatch>,
+    register_file: Option<String>,
     unit: Option<String>,
 }
 
 impl StrategyChange {
+    /// A change of an existing table that keeps its columns.
+    pub fn of(table: StrategyTable) -> Self {
+        let (root, name, shape) = (table.root.clone(), table.name.clone(), table.shape.clone());
+        Self::new(root, name, Some(table), shape)
+    }
+
+    fn new(root: Root, name: String, base: Option<StrategyTable>, shape: StrategyShape) -> Self {
+        Self {
+            root,
+            name,
+            base,
+            shape,
+            added: vec![],
+            removed: vec![],
+            written_strategies: BTreeSet::new(),
+            register: None,
+            register_file: None,
+            unit: None,
+        }
+    }
+
     /// A change on top of `base`, or of a table to be created; `shape` is that of the rows to come.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the shapes cannot be one table.
-    pub fn try_new(root: &Root, name: &str, base: Option<StrategyTable>, shape: &StrategyShape) -> Result<Self> {
-        root.table_url(name)?;
+    pub async fn begin(root: &Root, name: &str, base: Option<StrategyTable>, shape: &StrategyShape) -> Result<Self> {
+        if base.is_none() {
+            root.claim_folder(name).await?;
+        }
         let shape = base.as_ref().map_or_else(|| Ok(shape.clone()), |table| table.shape.union(shape))?;
-        let name = name.to_owned();
-        Ok(Self { root: root.clone(), name, base, shape, added: vec![], removed: vec![], written_strategies: BTreeSet::new(), register: None, unit: None })
+        Ok(Self::new(root.clone(), name.to_owned(), base, shape))
     }
 
     /// Shape of the table after the change: every file is written in it.
@@ -275,8 +300,23 @@ impl StrategyChange {
     /// Makes the change the next version of the table, all at once; `note` is kept in the log. Returns the version.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when another writer was first: then the table is as that writer left it.
-    pub async fn commit(self, note: Value) -> Result<u64> {
+    /// [`Error::Conflict`] when another writer was first: then the table is as that writer left it, and what was written
+    /// for this change is gone.
+    pub async fn commit(mut self, note: Value) -> Result<u64> {
+        match self.try_commit(note).await {
+            Ok(version) => Ok(version),
+            // What follows a commit (a checkpoint) may fail after the version is there.
+            Err(error) => match self.landed().await? {
+                Some(version) => Ok(version),
+                None => {
+                    self.abandon().await?;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    async fn try_commit(&mut self, note: Value) -> Result<u64> {
         self.root.initialise().await?;
         let properties = self.next_properties().await?;
         let adds: Vec<Action> = self.added.iter().map(|file| Action::Add(add_action(file))).collect();
@@ -286,22 +326,38 @@ impl StrategyChange {
         }
     }
 
+    /// The newest version, if it holds a file of this change.
+    async fn landed(&self) -> Result<Option<u64>> {
+        let Some(table) = StrategyTable::open(&self.root, &self.name, None).await? else { return Ok(None) };
+        let ours: Vec<Path> = self.added.iter().map(|file| self.added_path(file)).collect();
+        let landed = table.files()?.iter().any(|file| ours.contains(&file.path));
+        Ok(landed.then(|| table.version()))
+    }
+
     /// Removes what was written for this change.
     pub async fn abandon(self) -> Result<()> {
-        for file in &self.added {
-            self.root.remove(&self.added_path(file)).await?;
+        let register = self.register_file.iter().map(|file| self.register_path(file));
+        for path in self.added.iter().map(|file| self.added_path(file)).chain(register) {
+            self.root.remove(&path).await?;
+        }
+        if self.base.is_none() {
+            self.root.release_folder(&self.name).await?;
         }
         Ok(())
     }
 
+    fn register_path(&self, file: &str) -> Path {
+        self.root.table_path(&self.name).join(REGISTER_FOLDER).join(file)
+    }
+
     /// Table properties that change with this commit.
-    async fn next_properties(&self) -> Result<Vec<(&'static str, String)>> {
+    async fn next_properties(&mut self) -> Result<Vec<(&'static str, String)>> {
         let mut properties = Vec::new();
         if let Some(register) = &self.register {
             let file = format!("{}.arrow", uuid::Uuid::new_v4());
-            let path = self.root.table_path(&self.name).join("_register").join(file.as_str());
-            self.root.write(&path, ipc_bytes(register)?).await?;
-            properties.push((REGISTER_PROPERTY, file));
+            self.root.write(&self.register_path(&file), ipc_bytes(register)?).await?;
+            properties.push((REGISTER_PROPERTY, file.clone()));
+            self.register_file = Some(file);
         }
         if let Some(unit) = &self.unit {
             properties.push((UNIT_PROPERTY, unit.clone()));
@@ -334,7 +390,13 @@ impl StrategyChange {
         Ok(table.version().unwrap_or_default())
     }
 
-    async fn extend(&self, base: &StrategyTable, mut actions: Vec<Action>, properties: Vec<(&'static str, String)>, note: Value) -> Result<u64> {
+    async fn extend(
+        &self,
+        base: &StrategyTable,
+        mut actions: Vec<Action>,
+        properties: Vec<(&'static str, String)>,
+        note: Value,
+    ) -> Result<u64> {
         let failed = |e| delta_error(&self.name, e);
         let state = base.delta.snapshot().map_err(failed)?;
         actions.extend(self.removed.iter().map(|file| Action::Remove(file.remove.clone())));
@@ -351,7 +413,11 @@ impl StrategyChange {
         let properties = CommitProperties::default().with_max_retries(0).with_metadata([(NOTE_KEY.to_owned(), note)]);
         let commit = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(state as &dyn TableReference), base.delta.log_store(), DeltaOperation::Write { mode, partition_by, predicate: None })
+            .build(
+                Some(state as &dyn TableReference),
+                base.delta.log_store(),
+                DeltaOperation::Write { mode, partition_by, predicate: None },
+            )
             .await
             .map_err(failed)?;
         Ok(commit.version())

@@ -9,7 +9,8 @@ const MIXED: &str = "SELECT * FROM (VALUES (1, 'a', 0.1), (2, '', NULL), (NULL, 
 
 #[test]
 fn csv_tells_null_from_empty_text_and_keeps_floats() {
-    let out = run(&["--format", "csv", "--quiet", "-c", "SELECT *, x + 0.2 AS y FROM (VALUES (1, 'a', 0.1), (2, '', NULL)) AS t(n, s, x)"]).good();
+    let out = run(&["--format", "csv", "--quiet", "-c", "SELECT *, x + 0.2 AS y FROM (VALUES (1, 'a', 0.1), (2, '', NULL)) AS t(n, s, x)"])
+        .good();
     assert_eq!(out, "n,s,x,y\n1,a,0.1,0.30000000000000004\n2,\"\",,\n");
 }
 
@@ -52,7 +53,8 @@ fn output_files_appear_whole_and_in_the_format_of_their_ending() {
     assert_eq!(back, "n,s,x\n1,a,0.1\n2,\"\",\n,,2.5\n");
     run(&["-c", "SELECT 1 / (value - 50) FROM generate_series(1, 100)", "-o", &path("bad.csv")]).refused(1, &["ivide by zero"]);
     run(&["-c", "SELECT 1", "-c", "SELECT 2", "-o", &path("two.parquet")]).refused(2, &["one result", "COPY"]);
-    let mut names: Vec<_> = fs::read_dir(directory.path()).expect("the directory").map(|entry| entry.expect("an entry").file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(directory.path()).expect("the directory").map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
     assert_eq!(names, ["r.csv", "r.parquet"]);
     run(&["-c", "SELECT 1", "-o", &directory.path().display().to_string()]).refused(2, &["is a directory"]);
@@ -68,7 +70,10 @@ fn names_that_json_would_lose_are_refused() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let command = format!("set -o pipefail; '{}' --format csv -c 'SELECT value FROM generate_series(1, 1000000)' | head -2", env!("CARGO_BIN_EXE_tranchedb"));
+    let command = format!(
+        "set -o pipefail; '{}' --format csv -c 'SELECT value FROM generate_series(1, 1000000)' | head -2",
+        env!("CARGO_BIN_EXE_tranchedb")
+    );
     let ended = finish(std::process::Command::new("bash").args(["-c", &command]));
     assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "value\n1\n", ""));
 }
@@ -78,7 +83,8 @@ fn statements_come_from_arguments_files_and_input_in_order() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("b.sql");
     fs::write(&file, "SELECT 2 AS b;\nSELECT 3 AS c;").expect("the file");
-    let out = run(&["--format", "csv", "-c", "SELECT 1 AS a", "-f", &file.display().to_string(), "-c", "SELECT 4 AS d; SELECT 5 AS e"]).good();
+    let out =
+        run(&["--format", "csv", "-c", "SELECT 1 AS a", "-f", &file.display().to_string(), "-c", "SELECT 4 AS d; SELECT 5 AS e"]).good();
     assert_eq!(out, "a\n1\nb\n2\nc\n3\nd\n4\ne\n5\n");
     assert_eq!(run_with_input(&["--format", "csv"], "SELECT $x + 1 AS y;\n").code, Some(2));
     assert_eq!(run_with_input(&["--format", "csv", "-p", "x=41"], "SELECT $x + 1 AS y;\n").good(), "y\n42\n");
@@ -108,7 +114,7 @@ fn a_mistake_is_shown_at_its_place() {
 
 #[test]
 fn nothing_runs_when_a_later_statement_cannot_be_parsed() {
-    let ended = run(&["-c", "SELECT 1; SELECT FROM WHERE"]);
+    let ended = run(&["-c", "SELECT 1; SELECT (2 AS c"]);
     assert_eq!(ended.stdout, "");
     ended.refused(1, &["^"]);
 }
@@ -142,7 +148,23 @@ fn generated_data_is_the_same_for_the_same_seed() {
     let csv = |name: &str, seed: &str| {
         let path = directory.path().join(name);
         let target = path.display().to_string();
-        run(&["generate", "strategies", "--strategies", "20", "--periods", "30", "--seed", seed, "--zeros", "0.1", "--nulls", "0.05", "--csv", &target]).good();
+        run(&[
+            "generate",
+            "strategies",
+            "--strategies",
+            "20",
+            "--periods",
+            "30",
+            "--seed",
+            seed,
+            "--zeros",
+            "0.1",
+            "--nulls",
+            "0.05",
+            "--csv",
+            &target,
+        ])
+        .good();
         fs::read(path).expect("the file")
     };
     assert_eq!(csv("a.csv", "7"), csv("b.csv", "7"));
@@ -210,7 +232,10 @@ fn logs_hold_every_statement_and_no_secret() {
     let line = all.lines().find(|line| line.contains("SELECT 42 AS answer")).expect("a line per statement");
     assert!(line.contains("rows=1") && line.contains("duration_ms=") && line.contains("bytes=") && line.contains("id="), "{line}");
     assert!(errors.contains("SELECT nothing") && !errors.contains("SELECT 42"), "{errors}");
-    assert!(all.contains("CREATE EXTERNAL TABLE") && all.contains("eu-1") && !all.contains("GEHEIM") && !errors.contains("GEHEIM"), "{all}");
+    assert!(
+        all.contains("CREATE EXTERNAL TABLE") && all.contains("eu-1") && !all.contains("GEHEIM") && !errors.contains("GEHEIM"),
+        "{all}"
+    );
 }
 
 #[test]
@@ -218,4 +243,21 @@ fn verbose_runs_tell_their_statements() {
     let ended = finish(program().args(["-v", "-c", "SELECT 1 AS a"]));
     assert!(ended.stderr.contains("tranchedb::query") && ended.stderr.contains("SELECT 1 AS a"), "{ended:?}");
     assert_eq!(run(&["-c", "SELECT 1 AS a"]).stderr, "");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_query_and_leaves_no_file_behind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = directory.path().join("r.csv").display().to_string();
+    let endless = "SELECT sum(sqrt(a.value * b.value)) FROM generate_series(1, 1000000) AS a(value) CROSS JOIN generate_series(1, 1000000) AS b(value)";
+    let mut command = program();
+    command.args(["-c", endless, "-o", &target]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    std::thread::sleep(std::time::Duration::from_millis(1_000));
+    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1, "the unfinished file");
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal");
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).trim()), (Some(1), "error: cancelled"));
+    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 0);
 }

@@ -45,8 +45,13 @@ async fn files_in_the_directory_are_tables() {
     let (folder, engine) = database().await;
     std::fs::write(folder.path().join("prices.csv"), "day,price\n2024-01-01,1.5\n2024-01-02,2.5\n").expect("file");
     std::fs::write(folder.path().join("lines.ndjson"), "{\"a\": 1}\n{\"a\": 2}\n").expect("file");
-    engine.sql(&format!("COPY (SELECT 7 AS x, 2024 AS year) TO '{}/hive' STORED AS PARQUET PARTITIONED BY (year)", folder.path().display())).await
-        .expect("plan").collect().await.expect("copy");
+    engine
+        .sql(&format!("COPY (SELECT 7 AS x, 2024 AS year) TO '{}/hive' STORED AS PARQUET PARTITIONED BY (year)", folder.path().display()))
+        .await
+        .expect("plan")
+        .collect()
+        .await
+        .expect("copy");
     assert_eq!(engine.table_names().await.expect("names"), ["hive", "lines", "prices"]);
     assert_eq!(row(&engine, "SELECT sum(price) FROM prices").await, "4.0");
     assert_eq!(row(&engine, "SELECT sum(a) FROM lines").await, "3");
@@ -60,8 +65,13 @@ async fn a_quoted_path_is_a_table() {
     let other = tempfile::tempdir().expect("temporary folder");
     let path = |name: &str| other.path().join(name).display().to_string();
     for part in ["a", "b"] {
-        engine.sql(&format!("COPY (SELECT '{part}' AS part, 1 AS n) TO '{}' STORED AS PARQUET", path(&format!("{part}.parquet")))).await
-            .expect("plan").collect().await.expect("copy");
+        engine
+            .sql(&format!("COPY (SELECT '{part}' AS part, 1 AS n) TO '{}' STORED AS PARQUET", path(&format!("{part}.parquet"))))
+            .await
+            .expect("plan")
+            .collect()
+            .await
+            .expect("copy");
     }
     assert_eq!(row(&engine, &format!("SELECT part FROM '{}'", path("a.parquet"))).await, "a");
     assert_eq!(row(&engine, &format!("SELECT sum(n) FROM '{}'", path("*.parquet"))).await, "2");
@@ -76,7 +86,10 @@ async fn external_tables_are_kept_and_credentials_are_not() {
     let other = tempfile::tempdir().expect("temporary folder");
     std::fs::write(other.path().join("x.csv"), "a,b\n1,2\n").expect("file");
     let location = other.path().join("x.csv").display().to_string();
-    engine.sql(&format!("CREATE EXTERNAL TABLE e STORED AS CSV LOCATION '{location}' OPTIONS ('format.has_header' 'true')")).await.expect("table");
+    engine
+        .sql(&format!("CREATE EXTERNAL TABLE e STORED AS CSV LOCATION '{location}' OPTIONS ('format.has_header' 'true')"))
+        .await
+        .expect("table");
     assert_eq!(row(&reopened(&folder).await, "SELECT a + b FROM e").await, "3");
     let secret = format!("CREATE EXTERNAL TABLE f STORED AS CSV LOCATION '{location}' OPTIONS ('aws.secret_access_key' 'hidden')");
     let refused = error(&engine, &secret).await;
@@ -118,4 +131,14 @@ async fn an_in_memory_database_does_the_same() {
     engine.sql("CREATE TABLE t AS SELECT 1 AS x").await.expect("table");
     engine.sql("INSERT INTO t VALUES (2)").await.expect("row");
     assert_eq!(row(&engine, "SELECT sum(x) FROM t").await, "3");
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_of_a_new_table_is_no_table() {
+    let (folder, engine) = database().await;
+    engine.sql("CREATE TABLE t AS SELECT 1 AS x").await.expect("table");
+    std::fs::remove_dir_all(folder.path().join("t/_delta_log")).expect("log removed, as if the commit never came");
+    assert!(error(&engine, "SELECT * FROM t").await.contains("there is no table 't'"));
+    engine.sql("CREATE TABLE t AS SELECT 2 AS x").await.expect("made anew");
+    assert_eq!(row(&engine, "SELECT x FROM t").await, "2");
 }

@@ -3,7 +3,10 @@
 mod architecture;
 mod cli;
 mod database;
+mod object_store;
 mod program;
+mod repl;
 mod scripts;
+mod slt;
 mod strategy_tables;
 mod support;

@@ -24,7 +24,12 @@ async fn an_imported_file_is_there_row_by_row() {
     let found = rows(&engine, "SELECT date, day, strategy, pnl, year FROM s ORDER BY strategy, date").await;
     assert_eq!(
         found,
-        ["2024-01-01|Monday|S1|1.0|2024", "2024-01-02|Tuesday|S1||2024", "2024-01-01|Monday|S2|-2.0|2024", "2024-01-02|Tuesday|S2|4.0|2024"]
+        [
+            "2024-01-01|Monday|S1|1.0|2024",
+            "2024-01-02|Tuesday|S1||2024",
+            "2024-01-01|Monday|S2|-2.0|2024",
+            "2024-01-02|Tuesday|S2|4.0|2024"
+        ]
     );
 }
 
@@ -71,7 +76,8 @@ async fn other_values_for_a_key_are_a_conflict_until_a_mode_is_chosen() {
 #[tokio::test]
 async fn replace_takes_the_place_of_the_files_dates() {
     let (folder, engine) = database().await;
-    let whole = legacy_csv(folder.path(), "a.csv", HEADER, &["2024-01-01,Monday,1,-1", "2024-01-02,Tuesday,2,2", "2024-01-03,Wednesday,3,3"]);
+    let whole =
+        legacy_csv(folder.path(), "a.csv", HEADER, &["2024-01-01,Monday,1,-1", "2024-01-02,Tuesday,2,2", "2024-01-03,Wednesday,3,3"]);
     import(&engine, &whole, "s").await;
     let part = legacy_csv(folder.path(), "b.csv", "Date,Day,S1", &["2024-01-02,Tuesday,50", "2024-01-03,Wednesday,60"]);
     let options = ImportOptions { mode: Some(ImportMode::Replace), ..ImportOptions::default() };
@@ -106,7 +112,10 @@ async fn restore_goes_back_and_lets_the_file_in_again() {
 async fn sql_changes_keep_a_strategy_table_a_strategy_table() {
     let (folder, engine) = database().await;
     import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;
-    assert_eq!(row(&engine, "INSERT INTO s (date, strategy, pnl) VALUES (DATE '2023-12-31', 'S0', 5), (DATE '2024-01-01', 'S3', 6)").await, "2");
+    assert_eq!(
+        row(&engine, "INSERT INTO s (date, strategy, pnl) VALUES (DATE '2023-12-31', 'S0', 5), (DATE '2024-01-01', 'S3', 6)").await,
+        "2"
+    );
     assert_eq!(row(&engine, "UPDATE s SET pnl = pnl * 10 WHERE strategy IN (SELECT strategy FROM s WHERE pnl > 4)").await, "2");
     assert_eq!(row(&engine, "DELETE FROM s WHERE strategy = 'S2'").await, "2");
     let found = rows(&engine, "SELECT date, strategy, pnl, year FROM s ORDER BY date, strategy").await;
@@ -137,7 +146,10 @@ async fn path_metrics_need_no_order_on_a_strategy_table() {
     import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, &lines), "s").await;
     let implicit = rows(&engine, "SELECT strategy, max_drawdown_pnl(pnl) FROM s GROUP BY strategy ORDER BY strategy").await;
     assert_eq!(implicit, ["S1|-26.0", "S2|-9.0"]);
-    assert_eq!(implicit, rows(&engine, "SELECT strategy, max_drawdown_pnl(pnl ORDER BY date) FROM s GROUP BY strategy ORDER BY strategy").await);
+    assert_eq!(
+        implicit,
+        rows(&engine, "SELECT strategy, max_drawdown_pnl(pnl ORDER BY date) FROM s GROUP BY strategy ORDER BY strategy").await
+    );
     let missing = error(&engine, "SELECT max_drawdown_pnl(x) FROM (VALUES (1.0), (2.0)) AS t(x)").await;
     assert!(missing.contains("needs a time order"), "{missing}");
 }
@@ -146,9 +158,12 @@ async fn path_metrics_need_no_order_on_a_strategy_table() {
 async fn a_second_writer_conflicts_cleanly() {
     let (folder, engine) = database().await;
     import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;
-    let files: Vec<_> = (3..9).map(|day| legacy_csv(folder.path(), &format!("{day}.csv"), "Date,S1,S2", &[&format!("2024-02-0{day},1,1")])).collect();
-    let engines = futures::future::join_all(files.iter().map(|_| Engine::open(engine.config().location.as_deref().expect("directory")))).await;
-    let writers = engines.into_iter().zip(&files).map(|(engine, file)| async move { engine.expect("engine").import(&request(file, "s")).await });
+    let files: Vec<_> =
+        (3..9).map(|day| legacy_csv(folder.path(), &format!("{day}.csv"), "Date,S1,S2", &[&format!("2024-02-0{day},1,1")])).collect();
+    let engines =
+        futures::future::join_all(files.iter().map(|_| Engine::open(engine.config().location.as_deref().expect("directory")))).await;
+    let writers =
+        engines.into_iter().zip(&files).map(|(engine, file)| async move { engine.expect("engine").import(&request(file, "s")).await });
     let outcomes = futures::future::join_all(writers).await;
     let landed = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
@@ -170,7 +185,8 @@ async fn the_sample_files_come_out_as_known() {
     let facts = "SELECT count(*), round(sum(pnl), 6), min(slot), max(slot), min(date), count(*) FILTER (WHERE pnl = 0), min(regime_confidence), max(month) FROM options";
     assert_eq!(row(&engine, facts).await, "1760|447.524638|1|4|2023-01-02|1093|0.56|1");
     assert_eq!(row(&engine, "SELECT count(*), sum(capital) FROM options_wide").await, "88|231600000.0");
-    let zones = rows(&engine, "SELECT slot, zone FROM options WHERE date = DATE '2023-01-02' AND strategy = 'strategy_1' ORDER BY slot").await;
+    let zones =
+        rows(&engine, "SELECT slot, zone FROM options WHERE date = DATE '2023-01-02' AND strategy = 'strategy_1' ORDER BY slot").await;
     assert_eq!(zones, ["1|C", "2|D", "3|B", "4|A"]);
 }
 

@@ -57,8 +57,10 @@ pub(crate) async fn import(engine: &Engine, source: &Path, table: &str) -> Impor
 }
 
 /// A file of the real data; `None`, told loudly, where it is not there.
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub(crate) fn shared_data(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TRANCHEDB_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let folder =
+        std::env::var_os("TRANCHEDB_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = folder.join("data").join(name);
     if path.exists() {
         return Some(path);

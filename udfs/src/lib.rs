@@ -37,8 +37,6 @@
 //! hard part (NULLs, groups, merging, frames) is written once per kind of state. [`MetricUdaf`] carries an entry into DataFusion,
 //! [`RequireTimeOrder`] checks the calls while planning. [`StreamTimeOrder`] is optional: it saves memory where rows come in time order.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
-
 mod accumulate;
 mod constants;
 mod finish;

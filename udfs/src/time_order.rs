@@ -10,6 +10,8 @@
 //!
 //! Left out on purpose: orders that a sub-query's own `ORDER BY`, a join or a union might happen to keep. SQL does not promise them.
 
+use std::sync::Arc;
+
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::config::ConfigOptions;
@@ -18,7 +20,7 @@ use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusi
 use datafusion::datasource::MemTable;
 use datafusion::datasource::listing::ListingTable;
 use datafusion::logical_expr::expr_rewriter::{FunctionRewrite, NamePreserver};
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, SortExpr, WindowFunctionDefinition};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, Window, WindowFunctionDefinition};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::constants::Constants;
@@ -77,11 +79,15 @@ impl RequireTimeOrder {
         }
         let order = plan.inputs().first().and_then(|input| self.order_of(input));
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let rewritten = expr.transform_up(|expr| with_order(expr, order.as_deref()))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
-        })
+        })?;
+        match rewritten {
+            Transformed { data: LogicalPlan::Window(window), transformed: true, .. } => by_sort_keys(window).map(Transformed::yes),
+            other => Ok(other),
+        }
     }
 
     /// The declared order of a plan's rows, in terms of its output columns.
@@ -116,6 +122,32 @@ impl AnalyzerRule for RequireTimeOrder {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| self.rewrite(plan)).map(|rewritten| rewritten.data)
+    }
+}
+
+/// The window calls of one node, in one node for each of their sort keys: the engine sorts once for a node. The columns keep their order.
+fn by_sort_keys(window: Window) -> Result<LogicalPlan> {
+    let mut nodes: Vec<Vec<Expr>> = vec![];
+    for expr in &window.window_expr {
+        match nodes.iter_mut().find(|node| sort_keys(&node[0]) == sort_keys(expr)) {
+            Some(node) => node.push(expr.clone()),
+            None => nodes.push(vec![expr.clone()]),
+        }
+    }
+    if nodes.len() < 2 {
+        return Ok(LogicalPlan::Window(window));
+    }
+    let columns: Vec<Expr> = window.schema.columns().into_iter().map(Expr::Column).collect();
+    let input = LogicalPlanBuilder::from(Arc::unwrap_or_clone(window.input));
+    nodes.into_iter().try_fold(input, |plan, calls| plan.window(calls))?.project(columns)?.build()
+}
+
+/// What a window call sorts its input by.
+fn sort_keys(expr: &Expr) -> Option<(&[Expr], &[SortExpr])> {
+    match expr {
+        Expr::Alias(alias) => sort_keys(&alias.expr),
+        Expr::WindowFunction(call) => Some((&call.params.partition_by, &call.params.order_by)),
+        _ => None,
     }
 }
 

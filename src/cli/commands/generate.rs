@@ -4,11 +4,11 @@ use std::io::Write;
 
 use crate::cli::arguments::GenerateArguments;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::interrupt::Interrupts;
 use crate::cli::output::Output;
 use crate::cli::progress::Spinner;
 use crate::cli::session::Printing;
 use crate::cli::terminal::{counted, thousands};
+use crate::cli::workers::Workers;
 use crate::engine::Engine;
 use crate::ingest::{GenerateReport, GenerateRequest, Target};
 
@@ -47,14 +47,8 @@ impl GeneratePlan {
 ///
 /// # Errors
 /// Counts that cannot be, a target that cannot be written, or Ctrl-C.
-pub(crate) async fn run(
-    plan: GeneratePlan,
-    engine: Engine,
-    printing: &Printing,
-    mut output: Output,
-    mut interrupts: Interrupts,
-) -> Result<()> {
-    let report = generate(plan.0, &engine, !printing.quiet, &mut interrupts).await?;
+pub(crate) async fn run(plan: GeneratePlan, engine: Engine, printing: &Printing, mut output: Output, mut workers: Workers) -> Result<()> {
+    let report = generate(plan.0, &engine, !printing.quiet, &mut workers).await?;
     match printing.format.name {
         "json" | "ndjson" => writeln!(output, "{}", serde_json::to_string(&report).map_err(std::io::Error::other)?)?,
         _ if printing.quiet => {}
@@ -67,15 +61,10 @@ pub(crate) async fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) async fn generate(
-    request: GenerateRequest,
-    engine: &Engine,
-    visible: bool,
-    interrupts: &mut Interrupts,
-) -> Result<GenerateReport> {
+pub(crate) async fn generate(request: GenerateRequest, engine: &Engine, visible: bool, workers: &mut Workers) -> Result<GenerateReport> {
     let mut spinner = Spinner::start("generating", visible);
     let engine = engine.clone();
-    let work = interrupts.cancellable(async move { engine.generate(&request).await });
+    let work = workers.run(async move { engine.generate(&request).await });
     tokio::pin!(work);
     loop {
         tokio::select! {

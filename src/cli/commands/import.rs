@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::cli::failure::{Failure, Result};
-use crate::cli::interrupt::Interrupts;
 use crate::cli::logging::CLI_TARGET;
 use crate::cli::output::Output;
 use crate::cli::progress::Spinner;
 use crate::cli::session::Printing;
+use crate::cli::workers::Workers;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ingest::{ImportOptions, ImportReport, ImportRequest};
@@ -41,18 +41,12 @@ pub(crate) enum ReportForm {
 ///
 /// # Errors
 /// At least one file was refused (it was printed), the command is wrong, or Ctrl-C came.
-pub(crate) async fn run(
-    plan: ImportPlan,
-    engine: Engine,
-    printing: &Printing,
-    mut output: Output,
-    mut interrupts: Interrupts,
-) -> Result<()> {
+pub(crate) async fn run(plan: ImportPlan, engine: Engine, printing: &Printing, mut output: Output, mut workers: Workers) -> Result<()> {
     let mut first_refusal = None;
     for file in &plan.files {
         let request =
             ImportRequest { source: file.clone(), table: plan.table.clone(), options: plan.options.clone(), dry_run: plan.dry_run };
-        match import(&engine, request.clone(), printing, &mut interrupts).await? {
+        match import(&engine, request.clone(), printing, &mut workers).await? {
             Ok(report) => print_report(&report, plan.report, printing, &mut output)?,
             Err(error @ (Error::Usage(_) | Error::Internal(_))) => return Err(error.into()),
             Err(error) => {
@@ -76,11 +70,11 @@ async fn import(
     engine: &Engine,
     request: ImportRequest,
     printing: &Printing,
-    interrupts: &mut Interrupts,
+    workers: &mut Workers,
 ) -> Result<Result<ImportReport, Error>> {
     let mut spinner = Spinner::start(format!("importing {}", request.source.display()), !printing.quiet);
     let engine = engine.clone();
-    let work = interrupts.cancellable(async move { engine.import(&request).await });
+    let work = workers.run(async move { engine.import(&request).await });
     tokio::pin!(work);
     loop {
         tokio::select! {

@@ -1,4 +1,5 @@
-//! Printing of results: one writer per format, all of them fed batch by batch, none of them holding a whole result.
+//! Printing of results: one writer per format, all of them fed batch by batch. None holds a whole result; the table format holds the rows it
+//! shows, because columns are aligned.
 //!
 //! [`FORMATS`] is the list of formats, from which `--format`, `\format`, file endings, help and completion derive.
 

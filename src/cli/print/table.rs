@@ -102,6 +102,8 @@ struct Column {
     number: bool,
     cells: Vec<Cell>,
     width: usize,
+    /// Width at which nothing is cut.
+    full_width: usize,
 }
 
 /// One cell: its lines, of which there is one in all but a few cells.
@@ -133,7 +135,7 @@ fn column(batch: &RecordBatch, index: usize) -> Result<Column> {
     let name = one_line(field.name());
     let widest = cells.iter().flat_map(|cell| &cell.lines).map(|line| display_width(line)).max().unwrap_or(0);
     let width = widest.max(display_width(&name));
-    Ok(Column { name, number: is_number(field.data_type()), cells, width })
+    Ok(Column { name, number: is_number(field.data_type()), cells, width, full_width: width })
 }
 
 fn cells_of(array: &dyn Array) -> Result<Vec<Cell>> {
@@ -201,7 +203,18 @@ fn leave_out(mut columns: Vec<Column>, hidden: usize, width: usize) -> Fitted {
     }
     let dropped = columns.len() - left - right;
     columns.drain(left..left + dropped);
+    widen(&mut columns, width.saturating_sub(gap));
     Fitted { columns, left, hidden: hidden + dropped }
+}
+
+/// Gives shortened texts the room that is left.
+fn widen(columns: &mut [Column], width: usize) {
+    let mut room = width.saturating_sub(line_width(columns));
+    for column in columns {
+        let more = room.min(column.full_width - column.width);
+        column.width += more;
+        room -= more;
+    }
 }
 
 fn write_grid(fitted: &Fitted, rows: usize, paint: Paint, out: &mut dyn Write) -> Result<()> {
@@ -335,9 +348,20 @@ mod tests {
     fn long_texts_are_shortened_before_columns_go() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(300), "y".into()]));
         let batch = RecordBatch::try_from_iter([("a", Arc::clone(&texts)), ("b", texts)]).unwrap();
-        let text = printed("table", &[batch.clone()], &Look { width: Some(80), ..PLAIN });
+        let text = printed("table", std::slice::from_ref(&batch), &Look { width: Some(80), ..PLAIN });
         assert!(text.lines().all(|line| display_width(line) <= 80) && text.contains('…') && !text.contains("more"), "{text}");
         assert!(printed("table", &[batch], &PLAIN).contains(&"x".repeat(300)));
+    }
+
+    #[test]
+    fn texts_take_the_room_of_columns_left_out() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["t".repeat(28)]));
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let wide = (0..9).map(|i| (format!("long_name_{i}"), Arc::clone(&values)));
+        let batch = RecordBatch::try_from_iter(std::iter::once(("text".to_owned(), texts)).chain(wide)).unwrap();
+        let text = printed("table", &[batch.clone(), batch], &Look { width: Some(80), ..PLAIN });
+        assert!(text.lines().all(|line| display_width(line) <= 80), "{text}");
+        assert!(text.contains(&"t".repeat(28)) && text.contains("columns more"), "{text}");
     }
 
     #[test]

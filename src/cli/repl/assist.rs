@@ -276,11 +276,13 @@ fn colour(piece: Piece, text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::workers::Workers;
 
     async fn assist() -> Assist {
         let engine = Engine::in_memory().await.unwrap();
+        let workers = Workers::new(tokio::runtime::Handle::current());
         engine.sql("CREATE TABLE strategies AS SELECT 'a' AS strategy, 1.5 AS pnl, 2 AS \"Odd Name\"").await.unwrap();
-        let names = Arc::new(Names::new(engine.clone()));
+        let names = Arc::new(Names::new(engine.clone(), workers));
         Assist { colours: true, ..Assist::new(&engine, names) }
     }
 

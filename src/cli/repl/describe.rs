@@ -23,7 +23,7 @@ pub(super) async fn run(repl: &mut Repl, table: &str) -> Result<()> {
 
 async fn list(repl: &mut Repl) -> Result<()> {
     let engine = repl.session.engine.clone();
-    let tables = repl.session.interrupts.cancellable(async move { tables(&engine).await }).await??;
+    let tables = repl.session.workers.run(async move { tables(&engine).await }).await??;
     repl.session.print(&tables)?;
     let system: Vec<String> = SYSTEM_TABLES.iter().map(|table| format!("{SYSTEM_SCHEMA}.{}", table.name)).collect();
     writeln!(repl.session.output, "system tables: {}", system.join(", "))?;
@@ -50,7 +50,7 @@ async fn tables(engine: &Engine) -> Result<RecordBatch, Error> {
 
 async fn describe(repl: &mut Repl, table: &str) -> Result<()> {
     let (engine, name) = (repl.session.engine.clone(), table.to_owned());
-    let (columns, facts) = repl.session.interrupts.cancellable(async move { columns_and_facts(&engine, &name).await }).await??;
+    let (columns, facts) = repl.session.workers.run(async move { columns_and_facts(&engine, &name).await }).await??;
     repl.session.print(&columns)?;
     if let Some(facts) = facts {
         writeln!(repl.session.output, "{facts}")?;

@@ -16,7 +16,7 @@ pub(super) fn edit(text: &str) -> Result<String> {
     let file = Scratch::create(text)?;
     let mut words = chosen.split_whitespace();
     let program = words.next().unwrap_or("vi");
-    let status = tokio::task::block_in_place(|| Command::new(program).args(words).arg(&file.0).status());
+    let status = Command::new(program).args(words).arg(&file.0).status();
     let status = status.map_err(|error| Failure::usage(format!("cannot start {program}: {error}\nhint: set EDITOR to your editor")))?;
     if !status.success() {
         return Err(Failure::usage(format!("{program} failed ({status}); the statement is unchanged")));

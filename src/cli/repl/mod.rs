@@ -27,11 +27,11 @@ use rustyline::{CompletionType, Config, Editor};
 use self::assist::Assist;
 use self::names::Names;
 use super::failure::{Failure, Result};
-use super::interrupt::Interrupts;
 use super::output::Output;
 use super::print::Format;
 use super::session::{Printing, Session, SourceText};
 use super::terminal;
+use super::workers::Workers;
 use crate::engine::{Engine, Parameters};
 use crate::error::Error;
 
@@ -63,22 +63,22 @@ pub(crate) async fn run(
     engine: Engine,
     printing: Printing,
     output: Output,
-    interrupts: Interrupts,
+    workers: Workers,
     bindings: Vec<(String, String)>,
 ) -> Result<()> {
-    let names = Arc::new(Names::new(engine.clone()));
+    let names = Arc::new(Names::new(engine.clone(), workers.clone()));
     let mut editor = line_editor(Assist::new(&engine, Arc::clone(&names)))?;
     let history = history_file();
     if let Some(path) = &history {
         // There is none before the first session.
         drop(editor.load_history(path));
     }
-    let mut repl = Repl::new(engine, printing, output, interrupts, names);
+    let mut repl = Repl::new(engine, printing, output, workers, names);
     bindings.iter().for_each(|(name, value)| repl.session.bind(name, Parameters::parse_value(value)));
     repl.greet()?;
     while !repl.leaving {
         let prepared = repl.prepared_line.take().unwrap_or_default();
-        match tokio::task::block_in_place(|| editor.readline_with_initial(&prompt(), (&prepared, ""))) {
+        match editor.readline_with_initial(&prompt(), (&prepared, "")) {
             Ok(line) => {
                 remember(&mut editor, &line, history.as_ref());
                 repl.enter(&line).await?;
@@ -127,8 +127,8 @@ fn remember(editor: &mut Editor<Assist, FileHistory>, line: &str, history: Optio
 }
 
 impl Repl {
-    fn new(engine: Engine, printing: Printing, output: Output, interrupts: Interrupts, names: Arc<Names>) -> Self {
-        let session = Session::new(engine, printing, output, interrupts);
+    fn new(engine: Engine, printing: Printing, output: Output, workers: Workers, names: Arc<Names>) -> Self {
+        let session = Session::new(engine, printing, output, workers);
         Self { session, names, last_statement: None, prepared_line: None, format_before_file: None, leaving: false }
     }
 
@@ -145,7 +145,7 @@ impl Repl {
 
     /// Runs what was typed; what goes wrong is printed, and only a closed output ends the prompt.
     async fn enter(&mut self, line: &str) -> Result<()> {
-        self.session.interrupts.forget();
+        self.session.workers.forget_interrupts();
         let outcome = match line.trim_start().strip_prefix('\\') {
             Some(command) => commands::run(self, command).await,
             None => self.run_statements(line).await,

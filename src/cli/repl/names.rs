@@ -7,6 +7,7 @@ use datafusion::common::TableReference;
 use datafusion::execution::FunctionRegistry;
 
 use crate::catalog::{Command, SYSTEM_SCHEMA, SYSTEM_TABLES, Statement};
+use crate::cli::workers::Workers;
 use crate::engine::Engine;
 
 /// Columns of one table that are kept; nobody completes among more.
@@ -15,6 +16,7 @@ const MOST_COLUMNS: usize = 2_000;
 /// What the database knows by name.
 pub(super) struct Names {
     engine: Engine,
+    workers: Workers,
     known: Mutex<Known>,
 }
 
@@ -27,8 +29,8 @@ struct Known {
 
 impl Names {
     /// Nothing is fetched yet.
-    pub(super) fn new(engine: Engine) -> Self {
-        Self { engine, known: Mutex::default() }
+    pub(super) fn new(engine: Engine, workers: Workers) -> Self {
+        Self { engine, workers, known: Mutex::default() }
     }
 
     /// Forgets tables and columns.
@@ -45,7 +47,7 @@ impl Names {
         }
         let engine = self.engine.clone();
         // A directory that cannot be read has no names to complete; the statement itself will say why.
-        let own = wait(async move { engine.table_names().await }).unwrap_or_default();
+        let own = self.workers.wait(async move { engine.table_names().await }).and_then(Result::ok).unwrap_or_default();
         let system = SYSTEM_TABLES.iter().map(|table| format!("{SYSTEM_SCHEMA}.{}", table.name));
         let tables: Arc<[String]> = own.into_iter().chain(system).collect();
         self.known().tables = Some(Arc::clone(&tables));
@@ -58,10 +60,10 @@ impl Names {
             return Arc::clone(columns);
         }
         let (engine, reference) = (self.engine.clone(), TableReference::parse_str(table));
-        let provider = wait(async move { engine.context().table_provider(reference).await });
+        let provider = self.workers.wait(async move { engine.context().table_provider(reference).await });
         let columns: Arc<[String]> = match provider {
-            Ok(provider) => provider.schema().fields().iter().take(MOST_COLUMNS).map(|field| field.name().clone()).collect(),
-            Err(_) => Arc::new([]),
+            Some(Ok(provider)) => provider.schema().fields().iter().take(MOST_COLUMNS).map(|field| field.name().clone()).collect(),
+            Some(Err(_)) | None => Arc::new([]),
         };
         self.known().columns.insert(table.to_owned(), Arc::clone(&columns));
         columns
@@ -83,11 +85,6 @@ impl Names {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Waits for `work` on the thread of the line editor, which is outside the runtime's own.
-fn wait<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
 }
 
 /// Whether a statement may add, change or remove a table.

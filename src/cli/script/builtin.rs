@@ -113,7 +113,7 @@ mod tests {
                 let path = entry.unwrap().path();
                 match path.extension() {
                     Some(ending) if ending == "sql" => {
-                        drop(files.insert(path.strip_prefix(&root).unwrap().with_extension("").display().to_string()))
+                        files.insert(path.strip_prefix(&root).unwrap().with_extension("").display().to_string());
                     }
                     _ if path.is_dir() => folders.push(path),
                     _ => {}

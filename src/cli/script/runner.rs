@@ -11,12 +11,12 @@ use super::sample;
 use super::summary::{self, Line};
 use super::throttle::Throttle;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::interrupt::Interrupts;
 use crate::cli::output::Output;
 use crate::cli::progress::{Bar, Bars};
 use crate::cli::session::{Printing, Session};
 use crate::cli::spool::Spool;
 use crate::cli::terminal::{Paint, error_colours};
+use crate::cli::workers::Workers;
 use crate::engine::Engine;
 use crate::error::Error;
 
@@ -49,8 +49,8 @@ struct Outcome {
 ///
 /// # Errors
 /// The first failure; failures that were printed come back as [`Failure::Reported`].
-pub(crate) async fn run(plan: &RunPlan, engine: &Engine, printing: &Printing, output: Output, interrupts: Interrupts) -> Result<()> {
-    let throttle = plan.cpu_limit.map(|percent| Throttle::start(percent, super::throttle::threads_for(percent))).transpose()?;
+pub(crate) async fn run(plan: &RunPlan, engine: &Engine, printing: &Printing, output: Output, workers: Workers) -> Result<()> {
+    let throttle = plan.cpu_limit.map(|percent| Throttle::start(percent, super::throttle::threads_for(percent), &workers)).transpose()?;
     let prepared = prepare(&plan.scripts, &plan.bindings, engine)?;
     if !plan.keep_going
         && let Some(broken) = prepared.iter().position(Result::is_err)
@@ -58,7 +58,7 @@ pub(crate) async fn run(plan: &RunPlan, engine: &Engine, printing: &Printing, ou
         // Nothing runs when a later script could not: its mistake is better known now.
         return prepared.into_iter().nth(broken).map_or(Ok(()), |failure| failure.map(|_| ()));
     }
-    let runner = Runner { plan, engine, printing, interrupts };
+    let runner = Runner { plan, engine, printing, workers };
     let outcomes = match plan.jobs.min(prepared.len()) {
         0 | 1 => runner.in_turn(prepared, output).await?,
         jobs => runner.side_by_side(prepared, output, jobs).await?,
@@ -81,12 +81,12 @@ struct Runner<'a> {
     plan: &'a RunPlan,
     engine: &'a Engine,
     printing: &'a Printing,
-    interrupts: Interrupts,
+    workers: Workers,
 }
 
 impl Runner<'_> {
     fn session(&self, output: Output) -> Session {
-        Session::new(self.engine.clone(), self.printing.clone(), output, self.interrupts.clone())
+        Session::new(self.engine.clone(), self.printing.clone(), output, self.workers.clone())
     }
 
     /// Results are printed as they come.
@@ -96,7 +96,7 @@ impl Runner<'_> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         for script in scripts {
             if !outcomes.is_empty() {
-                self.cool_down(&mut session.interrupts).await?;
+                self.cool_down(&mut session.workers).await?;
             }
             let outcome = match script {
                 Ok(script) => {
@@ -157,7 +157,7 @@ impl Runner<'_> {
         session.parameters = script.parameters.clone();
         let bar = bars.add(&script.name, script.statements.len());
         let ready = match after_another {
-            true => self.cool_down(&mut session.interrupts).await,
+            true => self.cool_down(&mut session.workers).await,
             false => Ok(()),
         };
         let outcome = match ready.and_then(|()| self.announce(&mut session, &script, true)) {
@@ -175,13 +175,13 @@ impl Runner<'_> {
         if several && self.plan.summary { session.print_title(&format!("== {} ==", script.name)) } else { Ok(()) }
     }
 
-    async fn cool_down(&self, interrupts: &mut Interrupts) -> Result<()> {
+    async fn cool_down(&self, workers: &mut Workers) -> Result<()> {
         if self.plan.cooldown.is_zero() {
             return Ok(());
         }
         tokio::select! {
             () = tokio::time::sleep(self.plan.cooldown) => Ok(()),
-            () = interrupts.next() => Err(Failure::Engine(Error::Cancelled)),
+            () = workers.interrupted() => Err(Failure::Engine(Error::Cancelled)),
         }
     }
 }

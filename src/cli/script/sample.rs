@@ -24,7 +24,7 @@ pub(super) async fn make(session: &mut Session, script: &Prepared) -> Result<()>
         return Ok(());
     }
     let engine = session.engine.clone();
-    let names = session.interrupts.cancellable(async move { engine.table_names().await }).await??;
+    let names = session.workers.run(async move { engine.table_names().await }).await??;
     for missing in wanted.into_iter().filter(|name| !names.contains(name)) {
         if script.header.sample.as_ref() != Some(missing) {
             return Err(explain_missing(script, missing, &names));
@@ -37,7 +37,7 @@ pub(super) async fn make(session: &mut Session, script: &Prepared) -> Result<()>
             regimes: true,
             ..GenerateRequest::new(STRATEGIES, TRADING_DAYS, 1, Target::Table(missing.clone()))
         };
-        let report = generate(sample, &session.engine, !session.printing.quiet, &mut session.interrupts).await?;
+        let report = generate(sample, &session.engine, !session.printing.quiet, &mut session.workers).await?;
         if session.printing.format.name == "table" && !session.printing.quiet {
             writeln!(session.output, "There is no table {missing}: a sample was generated.")?;
             writeln!(session.output, "{}", described(&report))?;

@@ -7,9 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use datafusion::common::runtime::SpawnedTask;
-
 use crate::cli::failure::{Failure, Result};
+use crate::cli::workers::{Task, Workers};
 
 /// Time between two looks at the clock.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -31,7 +30,7 @@ pub(crate) struct Throttle {
     began: Instant,
     used_before: Duration,
     /// The governors; dropping them ends them.
-    _governors: Vec<SpawnedTask<()>>,
+    _governors: Vec<Task<()>>,
 }
 
 impl Throttle {
@@ -39,10 +38,10 @@ impl Throttle {
     ///
     /// # Errors
     /// This system does not tell the processor time of a process.
-    pub(crate) fn start(percent: u8, workers: usize) -> Result<Self> {
+    pub(crate) fn start(percent: u8, threads: usize, workers: &Workers) -> Result<Self> {
         let used_before = processor_time().ok_or_else(|| Failure::usage("--cpu-limit is not available on this system"))?;
         let share = f64::from(percent) / 100.0 * cores() as f64;
-        let governors = (0..workers).map(|_| SpawnedTask::spawn(govern(share))).collect();
+        let governors = (0..threads).map(|_| workers.spawn(govern(share))).collect();
         Ok(Self { began: Instant::now(), used_before, _governors: governors })
     }
 

@@ -1,6 +1,6 @@
 //! The replaced system's numbers.
 
-use datafusion::prelude::CsvReadOptions;
+use datafusion::prelude::{CsvReadOptions, SessionContext};
 
 use crate::session::{X, close, number, numbers, register_series, rows, session, shared, some};
 
@@ -56,13 +56,19 @@ async fn a_filtered_row_is_no_zero_row() {
     }
 }
 
+/// Reads a CSV file into memory once.
+async fn read(ctx: &SessionContext, name: &str, path: &std::path::Path) {
+    let options = CsvReadOptions::new().schema_infer_max_records(10_000);
+    let rows = ctx.read_csv(path.to_string_lossy().into_owned(), options).await.unwrap().cache().await.unwrap();
+    ctx.register_table(name, rows.into_view()).unwrap();
+}
+
 #[tokio::test]
 async fn production_columns_match_the_replaced_system() {
     let (Some(data), Some(expected)) = (shared("production_500.csv"), shared("production_500_legacy_metrics.csv")) else { return };
     let ctx = session();
-    let read = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    ctx.register_csv("p", &read(&data), CsvReadOptions::new().schema_infer_max_records(10_000)).await.unwrap();
-    ctx.register_csv("e", &read(&expected), CsvReadOptions::new()).await.unwrap();
+    read(&ctx, "p", &data).await;
+    read(&ctx, "e", &expected).await;
     let known = rows(&ctx, "SELECT strategy, roi, max_drawdown, win_percentage, profit_factor, expectancy FROM e").await;
     let names: Vec<String> = known.iter().map(|row| row[0].to_string()).collect();
     let mut checked = 0;
@@ -90,7 +96,7 @@ async fn production_columns_match_the_replaced_system() {
 async fn eight_production_columns_start_with_a_loss_that_only_the_new_drawdown_sees() {
     let Some(data) = shared("production_500.csv") else { return };
     let ctx = session();
-    ctx.register_csv("p", data.to_string_lossy(), CsvReadOptions::new().schema_infer_max_records(10_000)).await.unwrap();
+    read(&ctx, "p", &data).await;
     let names: Vec<String> = ctx.table("p").await.unwrap().schema().fields().iter().skip(2).map(|f| f.name().clone()).collect();
     let mut differing = vec![];
     for chunk in names.chunks(100) {

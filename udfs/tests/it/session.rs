@@ -127,6 +127,7 @@ pub(crate) fn close(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
 }
 
 /// The shared test data, if this checkout has it; says so when it does not.
+#[expect(clippy::print_stdout, reason = "a skipped test must say so")]
 pub(crate) fn shared(file: &str) -> Option<PathBuf> {
     let root =
         std::env::var_os("TRANCHEDB_SHARED").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);

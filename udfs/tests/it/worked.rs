@@ -183,6 +183,8 @@ async fn distinct_counts_equal_rows_once() {
         );
         assert_eq!(numbers(&ctx, &sql).await, [Some(2.5), Some(5.0), Some(15.0), Some(2.5), Some(10.0)]);
     }
+    assert_eq!(numbers(&ctx, "SELECT roi(DISTINCT x) FROM t").await, [Some(5.0)]);
+    assert_eq!(numbers(&ctx, "SELECT roi(DISTINCT x, 5) FROM t GROUP BY 1 = 1").await, [Some(1.0)]);
     register_columns(&ctx, "p", &[("x", some(&[1.0, 1.0, 2.0, 4.0])), ("b", some(&[2.0, 2.0, 1.0, 5.0]))]);
     let sql = "SELECT beta(DISTINCT x, b), (SELECT beta(x, b) FROM (SELECT DISTINCT x, b FROM p)) FROM p";
     let found = numbers(&ctx, sql).await;
