@@ -12,13 +12,14 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion_functions_finance::{RequireTimeOrder, StreamTimeOrder};
 use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, execute_ddl, execute_dml, parse, parse_table_name,
-    restore, vacuum,
+    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, dml_base, execute_ddl, execute_dml,
+    parse, parse_table_name, restore, vacuum,
 };
 use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
@@ -161,18 +162,23 @@ impl Engine {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
-            Command::Sql(sql) => {
-                self.directory.refresh().await?;
-                let plan = self.ctx.state().statement_to_plan(sql.as_ref().clone()).await?;
-                self.run_plan(bind(plan, parameters)?, &statement.text).await
-            }
+            Command::Sql(sql) => self.run_sql(sql, &statement.text, parameters).await,
         }
     }
 
-    async fn run_plan(&self, plan: LogicalPlan, text: &str) -> Result<DataFrame> {
+    async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
+        self.directory.refresh().await?;
+        let plan = bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?;
         let done = match &plan {
             LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
-            LogicalPlan::Dml(dml) => execute_dml(&self.ctx, &self.directory, dml, text).await?,
+            LogicalPlan::Dml(dml) => {
+                // Planned again on top of a known version: the plan then reads that version or a later one, and a later one
+                // makes the commit a conflict.
+                let base = dml_base(&self.directory, &dml.table_name).await?;
+                let plan = bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?;
+                let LogicalPlan::Dml(dml) = &plan else { return Err(Error::Internal("a statement was planned in two ways".into())) };
+                execute_dml(&self.ctx, &self.directory, dml, (base, text)).await?
+            }
             _ => None,
         };
         match done {
@@ -203,6 +209,7 @@ impl Engine {
     /// [`Error::Source`] when the file is refused, [`Error::Conflict`] when it contradicts the table.
     pub async fn import(&self, request: &ImportRequest) -> Result<ImportReport> {
         let table = parse_table_name(&request.table)?;
+        self.check_strategy_name(&table).await?;
         let request = ImportRequest { table, ..request.clone() };
         ingest::import(&self.import_context(), &request).await
     }
@@ -214,9 +221,19 @@ impl Engine {
     pub async fn generate(&self, request: &GenerateRequest) -> Result<GenerateReport> {
         let mut request = request.clone();
         if let Target::Table(name) = &request.target {
-            request.target = Target::Table(parse_table_name(name)?);
+            let name = parse_table_name(name)?;
+            self.check_strategy_name(&name).await?;
+            request.target = Target::Table(name);
         }
         ingest::generate(&self.import_context(), &request).await
+    }
+
+    /// A strategy table may be made under a free name or extended; anything else of that name is left alone.
+    async fn check_strategy_name(&self, name: &str) -> Result<()> {
+        match self.directory.kind(name).await? {
+            None | Some(TableKind::Strategies | TableKind::Derived) => Ok(()),
+            Some(kind) => Err(Error::Conflict(format!("'{name}' exists already ({kind}) and is no strategy table: choose another name"))),
+        }
     }
 
     fn import_context(&self) -> ImportContext<'_> {

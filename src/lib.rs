@@ -23,12 +23,16 @@
 //! 5. `DirectorySchema::find` looks the name up in the directory: a definition, a Delta table, a wide view, files, or a path.
 //! 6. A strategy table is opened at one version by [`storage::StrategyTable::open`] and handed out as
 //!    [`exec::StrategyScan`], which knows its files and their order; readers see whole versions only.
-//! 7. The analyzer rule `RequireTimeOrder` gives path metrics the table's time order, or refuses them without one.
-//! 8. `$name` parameters are bound as typed values ([`Parameters`]); DataFusion optimises the plan.
-//! 9. `StrategyScan::scan` gives each file its statistics, so that files, row groups and pages outside the filter are never read.
-//! 10. The finance functions of `datafusion-functions-finance` run as group accumulators over one state per group.
-//! 11. A statement that changes something ends in `execute_ddl` or `execute_dml` ([`catalog`]): rows go through
-//!     `StrategyFileWriter`, which checks order and keys, and become visible by one `StrategyChange::commit`.
+//! 7. `$name` parameters are bound as typed values ([`Parameters`]).
+//! 8. A statement that changes the database is done now, by [`catalog::execute_ddl`] or [`catalog::execute_dml`]; for a strategy
+//!    table its rows go through `StrategyFileWriter`, which checks order and keys, and become visible by one
+//!    `StrategyChange::commit`, like those of an import.
+//! 9. A query is planned further when its rows are asked for: the analyzer rule `RequireTimeOrder` gives path metrics the
+//!    table's time order, or refuses them without one.
+//! 10. `StrategyScan::scan` gives each file its facts from the log and the filter to the Parquet reader, so that files, row
+//!     groups and pages outside the filter are not read.
+//! 11. The finance functions of `datafusion-functions-finance` run as group accumulators over one state per group; the rule
+//!     `StreamTimeOrder` lets path metrics keep O(1) where rows arrive in order in a single stage.
 //! 12. Rows stream out of the DataFrame; the command line prints them as they come.
 //!
 //! # Layers

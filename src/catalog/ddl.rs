@@ -13,7 +13,7 @@ use deltalake::operations::write::{SchemaMode, WriteBuilder};
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
 
-use super::definitions::{DefinitionKind, plan_definition, remove_definition, write_definition};
+use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::error::{Error, Result};
 use crate::storage::{Root, delta_error, load_table, restore_table, vacuum_table};
@@ -34,7 +34,7 @@ pub async fn execute_ddl(ctx: &SessionContext, schema: &DirectorySchema, ddl: &D
             create_table(ctx, schema, create).await?;
         }
         DdlStatement::CreateExternalTable(create) if own_name(&create.name).is_some() && !create.temporary => {
-            create_external(ctx, schema, create, text).await?;
+            create_external(schema, create, text).await?;
         }
         DdlStatement::CreateView(create) if own_name(&create.name).is_some() && !create.temporary => {
             create_view(schema, create, text).await?;
@@ -70,15 +70,29 @@ async fn create_table(ctx: &SessionContext, schema: &DirectorySchema, create: &C
         return Ok(());
     }
     schema.root().initialise().await?;
-    schema.root().claim_folder(name).await?;
     let existing = load_table(schema.root(), name, None).await?;
+    if existing.is_some() {
+        return write_table(ctx, schema.root(), create, existing).await;
+    }
+    schema.root().claim_folder(name).await?;
+    let written = write_table(ctx, schema.root(), create, None).await;
+    if written.is_err()
+        && let Err(left) = schema.root().release_folder(name).await
+    {
+        tracing::warn!(table = name, error = %left, "a mark of a table that was not made is left");
+    }
+    written
+}
+
+async fn write_table(ctx: &SessionContext, root: &Root, create: &CreateMemoryTable, existing: Option<DeltaTable>) -> Result<()> {
+    let name = create.name.table();
     let is_definition = matches!(create.input.as_ref(), LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row);
     if is_definition && existing.is_none() {
-        return create_empty(schema.root(), name, &create.input).await;
+        return create_empty(root, name, &create.input).await;
     }
     let table = match existing {
         Some(table) => table,
-        None => new_delta(schema.root(), name)?,
+        None => new_delta(root, name)?,
     };
     let mode = if create.or_replace { SaveMode::Overwrite } else { SaveMode::ErrorIfExists };
     let write = write_plan(ctx, &table, create.input.as_ref().clone(), mode);
@@ -125,7 +139,7 @@ pub(super) fn write_plan(ctx: &SessionContext, table: &DeltaTable, rows: Logical
         .with_commit_properties(CommitProperties::default().with_max_retries(0))
 }
 
-async fn create_external(ctx: &SessionContext, schema: &DirectorySchema, create: &CreateExternalTable, text: &str) -> Result<()> {
+async fn create_external(schema: &DirectorySchema, create: &CreateExternalTable, text: &str) -> Result<()> {
     let name = create.name.table();
     if taken(schema, name, create.if_not_exists, create.or_replace.then_some(TableKind::External)).await? {
         return Ok(());
@@ -136,8 +150,7 @@ async fn create_external(ctx: &SessionContext, schema: &DirectorySchema, create:
             "option '{key}' is a credential: definitions are stored as text, so give credentials by the environment (AWS_..., GOOGLE_..., AZURE_...)"
         )));
     }
-    let state = ctx.state();
-    plan_definition(&state, name, text).await?;
+    schema.check_definition(name, text).await?;
     write_definition(schema.root(), DefinitionKind::External, name, text).await
 }
 
@@ -146,11 +159,20 @@ async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) 
     if taken(schema, name, false, create.or_replace.then_some(TableKind::View)).await? {
         return Ok(());
     }
+    if let Some(parameter) = create.input.get_parameter_names()?.into_iter().next() {
+        return Err(Error::Usage(format!("a view is kept as text and cannot hold the parameter {parameter}: write its value")));
+    }
+    schema.check_definition(name, text).await?;
     write_definition(schema.root(), DefinitionKind::View, name, text).await
 }
 
 async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
-    match schema.kind(name).await? {
+    let kind = match schema.kind(name).await {
+        // A managed table whose log is damaged, or half removed, can still be dropped.
+        Err(_) if schema.root().is_claimed(name).await? => Some(TableKind::Delta),
+        kind => kind?,
+    };
+    match kind {
         Some(TableKind::Strategies | TableKind::Delta) => schema.root().remove_folder(name).await,
         Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
         Some(TableKind::View) => Err(Error::Usage(format!("'{name}' is a view: DROP VIEW {name}"))),

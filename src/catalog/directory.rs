@@ -114,6 +114,7 @@ impl DirectorySchema {
         let mut names: BTreeSet<String> = folders.into_iter().filter(|name| is_visible(name)).collect();
         names.extend(files.iter().filter_map(|(file, _)| Some(split_extension(file)?.0.to_owned())).filter(|name| is_visible(name)));
         names.extend(list_definitions(&self.root).await?.into_iter().map(|(_, name)| name));
+        names.retain(|name| self.root.table_url(name).is_ok());
         match self.names.write() {
             Ok(mut held) => *held = names,
             Err(poisoned) => *poisoned.into_inner() = names,
@@ -169,6 +170,12 @@ impl DirectorySchema {
             Some((DefinitionKind::External, _)) => Ok(Some(TableKind::External)),
             None => Ok(self.find(name).await?.map(|(kind, _)| kind)),
         }
+    }
+
+    /// Plans a definition as it would be planned when used, so that one that cannot work is refused when it is made.
+    pub(super) async fn check_definition(&self, name: &str, sql: &str) -> DfResult<()> {
+        let state = self.state()?;
+        PLANNING.scope(vec![name.to_owned()], Box::pin(plan_definition(&state, name, sql))).await.map(|_| ())
     }
 
     async fn defined(&self, name: &str) -> DfResult<Option<(TableKind, Arc<dyn TableProvider>)>> {

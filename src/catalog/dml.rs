@@ -16,7 +16,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray, RecordBatch, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, not_impl_err, plan_err};
+use datafusion::common::{Column, TableReference, not_impl_err, plan_err};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp, lit};
@@ -34,10 +34,15 @@ use crate::storage::{PartitionKey, StrategyChange, StrategyTable, delta_error, l
 
 /// Carries out a DML statement on a Delta or strategy table; `None` when the target is another kind of table.
 ///
-/// The result has one column `count`: rows inserted, updated or deleted.
-pub async fn execute_dml(ctx: &SessionContext, schema: &DirectorySchema, dml: &DmlStatement, text: &str) -> Result<Option<DataFrame>> {
-    let Some(name) = own_name(&dml.table_name) else { return Ok(None) };
-    let Some(delta) = load_table(schema.root(), name, None).await? else { return Ok(None) };
+/// `base` is the target as it was before the statement was planned: what another writer commits later makes the commit a
+/// conflict, never a loss. The result has one column `count`: rows inserted, updated or deleted.
+pub async fn execute_dml(
+    ctx: &SessionContext,
+    schema: &DirectorySchema,
+    dml: &DmlStatement,
+    (base, text): (Option<DeltaTable>, &str),
+) -> Result<Option<DataFrame>> {
+    let (Some(name), Some(delta)) = (own_name(&dml.table_name), base) else { return Ok(None) };
     let strategies = StrategyTable::of_delta(schema.root(), name, delta.clone())?;
     let rows = match (&dml.op, strategies) {
         (WriteOp::Insert(InsertOp::Append), Some(table)) => insert_strategies(ctx, table, dml, text).await?,
@@ -47,6 +52,14 @@ pub async fn execute_dml(ctx: &SessionContext, schema: &DirectorySchema, dml: &D
         (op, _) => return Ok(not_impl_err!("{op} on table '{name}': use INSERT, UPDATE or DELETE")?),
     };
     Ok(Some(count_frame(ctx, rows)?))
+}
+
+/// The target of a DML statement at its newest version; `None` when it is no Delta table of the directory.
+pub async fn dml_base(schema: &DirectorySchema, target: &TableReference) -> Result<Option<DeltaTable>> {
+    match own_name(target) {
+        Some(name) if schema.root().table_url(name).is_ok() => load_table(schema.root(), name, None).await,
+        _ => Ok(None),
+    }
 }
 
 fn count_frame(ctx: &SessionContext, rows: u64) -> Result<DataFrame> {
@@ -75,6 +88,9 @@ impl Touched {
         };
         if !matches!(table, LogicalPlan::TableScan(_) | LogicalPlan::SubqueryAlias(_)) {
             return Ok(not_impl_err!("{} with several tables: put the other tables into a subquery of WHERE", dml.op)?);
+        }
+        if predicate.is_volatile() {
+            return Ok(plan_err!("{} with a condition that changes from call to call: keep the rows' keys in a table first", dml.op)?);
         }
         Ok(Self { table: table.clone(), predicate, assigned })
     }
@@ -161,10 +177,7 @@ async fn insert_strategies(ctx: &SessionContext, table: StrategyTable, dml: &Dml
 async fn settle<T>(change: StrategyChange, outcome: Result<T>, text: &str) -> Result<T> {
     match outcome {
         Ok(value) => change.commit(json!({ "sql": text })).await.map(|_| value),
-        Err(error) => {
-            change.abandon().await?;
-            Err(error)
-        }
+        Err(error) => change.abandon_after(error).await,
     }
 }
 

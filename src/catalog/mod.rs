@@ -20,6 +20,6 @@ mod versions;
 
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
-pub use dml::execute_dml;
+pub use dml::{dml_base, execute_dml};
 pub use parser::{Command, Statement, parse, parse_table_name};
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};

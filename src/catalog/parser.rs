@@ -100,7 +100,10 @@ fn parse_vacuum(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
             return Err(plan_error("RETAIN needs a unit: RETAIN 168 HOURS"));
         }
     }
-    let dry_run = word(sql, "DRY") && word(sql, "RUN");
+    let dry_run = word(sql, "DRY");
+    if dry_run && !word(sql, "RUN") {
+        return Err(plan_error("after DRY comes RUN: VACUUM t DRY RUN"));
+    }
     Ok(Command::Vacuum { table, retain_hours, dry_run })
 }
 

@@ -1,4 +1,5 @@
-//! Tables about tables, computed when asked for.
+//! Tables about tables, computed when a query reads them. A table of the directory that cannot be opened is `unreadable` in
+//! `system.tables` and absent from the others.
 //!
 //! | table | one row per |
 //! |---|---|
@@ -13,11 +14,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
-use datafusion::common::{Column, JoinType, Result as DfResult};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
+use datafusion::common::{Column, JoinType, Result as DfResult, internal_datafusion_err};
+use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
-use datafusion::logical_expr::{Expr, lit, when};
+use datafusion::logical_expr::{Expr, TableType, lit, when};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
@@ -39,17 +42,57 @@ pub const SYSTEM_SCHEMA: &str = "system";
 pub struct SystemTable {
     /// Name in the schema `system`.
     pub name: &'static str,
-    compute: for<'a> fn(&'a DirectorySchema) -> BoxFuture<'a, Result<RecordBatch>>,
+    schema: fn() -> SchemaRef,
+    compute: Compute,
 }
+
+/// Computes a table's rows when a query reads them, with the query's own session.
+type Compute = for<'a> fn(&'a DirectorySchema, &'a SessionContext) -> BoxFuture<'a, Result<RecordBatch>>;
 
 /// Every system table.
 pub const SYSTEM_TABLES: &[SystemTable] = &[
-    SystemTable { name: "tables", compute: |schema| Box::pin(tables(schema)) },
-    SystemTable { name: "versions", compute: |schema| Box::pin(versions(schema)) },
-    SystemTable { name: "imports", compute: |schema| Box::pin(imports(schema)) },
-    SystemTable { name: "import_issues", compute: |schema| Box::pin(import_issues(schema)) },
-    SystemTable { name: "strategies", compute: |schema| Box::pin(strategies(schema)) },
+    SystemTable { name: "tables", schema: || json_schema(TABLE_COLUMNS), compute: |schema, _| Box::pin(tables(schema)) },
+    SystemTable { name: "versions", schema: || json_schema(VERSION_COLUMNS), compute: |schema, _| Box::pin(versions(schema)) },
+    SystemTable { name: "imports", schema: || json_schema(IMPORT_COLUMNS), compute: |schema, _| Box::pin(imports(schema)) },
+    SystemTable { name: "import_issues", schema: || json_schema(ISSUE_COLUMNS), compute: |schema, _| Box::pin(import_issues(schema)) },
+    SystemTable { name: "strategies", schema: strategies_schema, compute: |schema, ctx| Box::pin(strategies(schema, ctx)) },
 ];
+
+/// A system table as a provider: planning knows its columns, reading computes its rows.
+struct SystemProvider {
+    table: &'static SystemTable,
+    directory: Arc<DirectorySchema>,
+}
+
+impl fmt::Debug for SystemProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemProvider").field("table", &self.table.name).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemProvider {
+    fn schema(&self) -> SchemaRef {
+        (self.table.schema)()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let state = state.as_any().downcast_ref::<SessionState>();
+        let state = state.ok_or_else(|| internal_datafusion_err!("system tables need a session of the engine"))?;
+        let rows = (self.table.compute)(&self.directory, &SessionContext::new_with_state(state.clone())).await?;
+        MemTable::try_new(self.schema(), vec![vec![rows]])?.scan(state, projection, filters, limit).await
+    }
+}
 
 /// The schema `system` beside a directory's schema.
 pub struct SystemSchema {
@@ -77,8 +120,7 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
         let Some(table) = SYSTEM_TABLES.iter().find(|table| table.name == name) else { return Ok(None) };
-        let rows = (table.compute)(&self.directory).await?;
-        Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))
+        Ok(Some(Arc::new(SystemProvider { table, directory: Arc::clone(&self.directory) })))
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -145,21 +187,29 @@ const TABLE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("unit", JsonType::Text, &["unit"]),
 ];
 
+/// Columns as a schema.
+fn json_schema(columns: &[JsonColumn]) -> SchemaRef {
+    let data_type = |kind| match kind {
+        JsonType::Text => DataType::Utf8,
+        JsonType::Integer => DataType::Int64,
+        JsonType::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    };
+    Arc::new(Schema::new(columns.iter().map(|JsonColumn(name, kind, _)| Field::new(*name, data_type(*kind), true)).collect::<Vec<_>>()))
+}
+
 /// Builds a batch of the columns from JSON records; what is absent or of another type is NULL.
 fn json_batch(columns: &[JsonColumn], records: &[Value]) -> Result<RecordBatch> {
-    let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
-    for JsonColumn(name, kind, path) in columns {
+    for JsonColumn(_, kind, path) in columns {
         let found: Vec<&Value> = records.iter().map(|record| path.iter().fold(record, |value, key| &value[*key])).collect();
         let array: ArrayRef = match kind {
             JsonType::Text => Arc::new(found.iter().map(|v| as_text(v)).collect::<StringArray>()),
             JsonType::Integer => Arc::new(found.iter().map(|v| v.as_i64()).collect::<Int64Array>()),
             JsonType::Instant => Arc::new(found.iter().map(|v| as_instant(v)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         };
-        fields.push(Field::new(*name, array.data_type().clone(), true));
         arrays.push(array);
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| Error::Internal(e.to_string()))
+    RecordBatch::try_new(json_schema(columns), arrays).map_err(|e| Error::Internal(e.to_string()))
 }
 
 fn as_text(value: &Value) -> Option<String> {
@@ -210,7 +260,7 @@ async fn table_record(schema: &DirectorySchema, name: String) -> Result<Value> {
 async fn versions(schema: &DirectorySchema) -> Result<RecordBatch> {
     let mut records = Vec::new();
     for name in names(schema).await? {
-        let Some(table) = load_table(schema.root(), &name, None).await? else { continue };
+        let Ok(Some(table)) = load_table(schema.root(), &name, None).await else { continue };
         records.extend(history(&name, &table).await?.into_iter().map(|commit| {
             serde_json::json!({
                 "table_name": name,
@@ -227,7 +277,7 @@ async fn versions(schema: &DirectorySchema) -> Result<RecordBatch> {
 async fn import_records(schema: &DirectorySchema) -> Result<Vec<Value>> {
     let mut records = Vec::new();
     for name in names(schema).await? {
-        let Some(table) = load_table(schema.root(), &name, None).await? else { continue };
+        let Ok(Some(table)) = load_table(schema.root(), &name, None).await else { continue };
         let commits = history(&name, &table).await?;
         records.extend(commits.into_iter().filter_map(|commit| commit.note?.get("import").cloned()));
     }
@@ -257,28 +307,24 @@ async fn import_issues(schema: &DirectorySchema) -> Result<RecordBatch> {
 }
 
 /// `system.strategies`: one row per strategy, counted from the data, in source order.
-async fn strategies(schema: &DirectorySchema) -> Result<RecordBatch> {
-    let ctx = SessionContext::new();
-    let mut all = None;
+async fn strategies(schema: &DirectorySchema, ctx: &SessionContext) -> Result<RecordBatch> {
+    let mut batches = Vec::new();
     for name in names(schema).await? {
-        let Some(table) = StrategyTable::open(schema.root(), &name, None).await? else { continue };
-        let rows = strategies_of(&ctx, schema.root(), &name, &table).await?;
-        all = Some(match all {
-            None => rows,
-            Some(before) => datafusion::prelude::DataFrame::union(before, rows)?,
-        });
+        let Ok(Some(table)) = StrategyTable::open(schema.root(), &name, None).await else { continue };
+        batches.extend(strategies_of(ctx, &name, &table).await?.collect().await?);
     }
-    let Some(all) = all else { return empty_strategies() };
-    let schema = Arc::new(all.schema().as_arrow().clone());
-    let batches = all.collect().await?;
-    datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|e| Error::Internal(e.to_string()))
+    let schema = strategies_schema();
+    let conform = |batch: RecordBatch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
+    let batches = batches.into_iter().map(conform).collect::<std::result::Result<Vec<_>, _>>();
+    let joined = batches.and_then(|batches| datafusion::arrow::compute::concat_batches(&schema, &batches));
+    joined.map_err(|e| Error::Internal(e.to_string()))
 }
 
-fn empty_strategies() -> Result<RecordBatch> {
+fn strategies_schema() -> SchemaRef {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let number = |name| Field::new(name, DataType::Int64, true);
     let date = |name| Field::new(name, DataType::Date32, true);
-    let fields = vec![
+    Arc::new(Schema::new(vec![
         text("table_name"),
         text("strategy"),
         number("ordinal"),
@@ -287,12 +333,10 @@ fn empty_strategies() -> Result<RecordBatch> {
         date("first_date"),
         date("last_date"),
         text("import_id"),
-    ];
-    Ok(RecordBatch::new_empty(Arc::new(Schema::new(fields))))
+    ]))
 }
 
-async fn strategies_of(ctx: &SessionContext, root: &Root, name: &str, table: &StrategyTable) -> Result<datafusion::prelude::DataFrame> {
-    ctx.register_object_store(root.url(), Arc::clone(root.store()));
+async fn strategies_of(ctx: &SessionContext, name: &str, table: &StrategyTable) -> Result<datafusion::prelude::DataFrame> {
     let c = |name: &str| Expr::Column(Column::new_unqualified(name));
     let is_null = when(c("pnl").is_null(), lit(1_i64)).otherwise(lit(0_i64))?;
     let counted = ctx.read_table(Arc::new(StrategyScan::try_new(table)?))?.aggregate(

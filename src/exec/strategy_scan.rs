@@ -45,6 +45,7 @@ struct ScannedFile {
     dates: Option<(i32, i32)>,
     strategies: Option<(String, String)>,
     dense: bool,
+    sorted: bool,
 }
 
 impl StrategyScan {
@@ -70,6 +71,7 @@ impl StrategyScan {
             dates: Some(file.dates),
             strategies: file.strategies.clone(),
             dense: file.dense.is_some(),
+            sorted: true,
         });
         Self { root: change.root().clone(), shape: change.shape().clone(), files: scanned.collect() }
     }
@@ -90,8 +92,11 @@ impl StrategyScan {
         Ok(TableSchema::builder(self.shape.read_schema()).with_table_partition_cols(partition.collect::<DfResult<Vec<_>>>()?).build())
     }
 
-    /// Ordering that every file has.
+    /// Ordering that every file has; none when another program has added files.
     fn file_ordering(&self) -> DfResult<Option<LexOrdering>> {
+        if !self.files.iter().all(|file| file.sorted) {
+            return Ok(None);
+        }
         let schema = self.shape.table_schema();
         let sorted = self.shape.file_order().into_iter();
         let exprs = sorted.map(|name| Ok(PhysicalSortExpr::new_default(col(name, &schema)?))).collect::<DfResult<Vec<_>>>()?;
@@ -107,7 +112,15 @@ fn object_meta(location: Path, size: u64, modified_ms: i64) -> ObjectMeta {
 impl From<&StrategyFile> for ScannedFile {
     fn from(file: &StrategyFile) -> Self {
         let meta = object_meta(file.path.clone(), file.size_bytes, file.modified_ms);
-        Self { key: file.key, meta, rows: file.rows, dates: file.dates, strategies: file.strategies.clone(), dense: file.dense }
+        Self {
+            key: file.key,
+            meta,
+            rows: file.rows,
+            dates: file.dates,
+            strategies: file.strategies.clone(),
+            dense: file.dense,
+            sorted: file.sorted,
+        }
     }
 }
 

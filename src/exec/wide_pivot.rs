@@ -60,10 +60,10 @@ impl WideView {
         Ok(Self { scan, schema: Arc::new(Schema::new(fields)), period_columns })
     }
 
-    fn is_period_filter(&self, filter: &Expr) -> bool {
-        let columns = filter.column_refs();
-        let period = &self.schema.fields()[..self.period_columns];
-        columns.iter().all(|c| period.iter().any(|f| f.name() == c.name()))
+    /// Only filters on the key of a period go below: context may differ from strategy to strategy, and a row that is dropped
+    /// below would take its value out of the period.
+    fn is_period_filter(filter: &Expr) -> bool {
+        filter.column_refs().iter().all(|c| matches!(c.name(), "date" | "slot"))
     }
 
     /// Restricts the scan to the strategies asked for, where each file can tell its periods by one of its own.
@@ -92,7 +92,7 @@ impl TableProvider for WideView {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
-        let pushed = |filter: &&Expr| match self.is_period_filter(filter) {
+        let pushed = |filter: &&Expr| match Self::is_period_filter(filter) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
         };
@@ -231,8 +231,13 @@ impl Pivot {
         let slots = rows.column_by_name("slot").map(|c| c.as_primitive::<Int32Type>().clone());
         let mut periods: BTreeMap<(i32, i32), (u32, u32)> = BTreeMap::new();
         let key = |row: usize| (dates.value(row), slots.as_ref().map_or(0, |s| s.value(row)));
+        let names = column(&rows, "strategy")?.as_string_view();
         for row in 0..rows.num_rows() {
-            periods.entry(key(row)).or_insert((row as u32, 0));
+            // The context of a period is that of its first strategy by name, whatever order the rows arrive in.
+            let witness = periods.entry(key(row)).or_insert((row as u32, 0));
+            if names.value(row) < names.value(witness.0 as usize) {
+                witness.0 = row as u32;
+            }
         }
         grow(periods.len())?;
         for (number, place) in periods.values_mut().enumerate() {

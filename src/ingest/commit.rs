@@ -11,7 +11,7 @@ use datafusion::functions::expr_fn::date_part;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cast as cast_to, col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 
 use super::{ImportMode, PeriodPartition, StrategySource, batches, partitions};
 use crate::error::{Error, Result};
@@ -34,9 +34,10 @@ pub async fn write_source(change: &mut StrategyChange, source: Arc<dyn StrategyS
     let parts = partitions(source.as_ref())?;
     let shared: &StrategyChange = change;
     let files = futures::stream::iter(parts).map(|part| write_partition(shared, Arc::clone(&source), part));
-    let files: Vec<FinishedFile> = files.buffer_unordered(threads.max(1)).try_collect().await?;
+    // Every task is waited for, also after a failure: what they have written must be known before it is removed.
+    let files: Vec<Result<FinishedFile>> = files.buffer_unordered(threads.max(1)).collect().await;
     for file in files {
-        change.add(file);
+        change.add(file?);
     }
     Ok(())
 }
@@ -155,7 +156,8 @@ pub async fn merge(ctx: &SessionContext, change: &mut StrategyChange, mode: Impo
         if old.is_empty() {
             continue;
         }
-        let met = Meeting { ctx, shape: change.shape().clone(), new: scan_written(change, &new), old: scan_old(change, &old) };
+        let (shape, brought) = (change.shape().clone(), change.incoming().to_vec());
+        let met = Meeting { ctx, shape, brought, new: scan_written(change, &new), old: scan_old(change, &old) };
         let (same, differing) = met.count().await?;
         counts.unchanged += same;
         counts.written -= same;
@@ -222,6 +224,8 @@ async fn cut_out(ctx: &SessionContext, change: &mut StrategyChange, files: &[Str
 struct Meeting<'a> {
     ctx: &'a SessionContext,
     shape: StrategyShape,
+    /// Context columns that the new rows bring.
+    brought: Vec<Field>,
     new: Arc<StrategyScan>,
     old: Arc<StrategyScan>,
 }
@@ -239,9 +243,9 @@ impl Meeting<'_> {
         Ok(new.join(old.select(renamed)?, kind, &keys, &old_keys, None)?)
     }
 
-    /// True where every value column is equal; NULL equals NULL.
+    /// True where every value column that the new rows bring is equal; NULL equals NULL.
     fn equal(&self) -> Expr {
-        let values = self.shape.context().iter().map(|f| f.name().as_str()).chain(["pnl"]);
+        let values = self.brought.iter().map(|f| f.name().as_str()).chain(["pnl"]);
         values
             .map(|name| binary_expr(ident(name), Operator::IsNotDistinctFrom, ident(&format!("old_{name}"))))
             .reduce(Expr::and)
@@ -263,6 +267,7 @@ impl Meeting<'_> {
     async fn conflict(&self, table: &str, differing: u64) -> Result<Error> {
         let order = self.shape.key().into_iter().map(|key| ident(key).sort(true, true)).collect();
         let shown = ["date", "strategy", "old_pnl", "pnl"].map(ident).to_vec();
+        let others = if self.brought.is_empty() { "" } else { " (or another context)" };
         let first = self.joined(JoinType::Inner)?.filter(self.equal().is_not_true())?.sort(order)?.limit(0, Some(3))?.select(shown)?;
         let rows = first.collect().await?;
         let mut examples = Vec::new();
@@ -277,7 +282,7 @@ impl Meeting<'_> {
             );
         }
         Ok(Error::Conflict(format!(
-            "{differing} rows have a key that table '{table}' holds with other values: {}\nhint: --mode upsert takes the new values, --mode replace replaces the dates of the file",
+            "{differing} rows have a key that table '{table}' holds with other values{others}: {}\nhint: --mode upsert takes the new values, --mode replace replaces the dates of the file",
             examples.join("; ")
         )))
     }
@@ -287,15 +292,20 @@ impl Meeting<'_> {
         self.joined(JoinType::LeftAnti)
     }
 
-    /// Old rows whose key is not new, and all new rows.
+    /// Old rows whose key is not new, and all new rows; columns that those do not bring keep the old values.
     fn upserted(&self) -> Result<DataFrame> {
         let keys = self.shape.key();
         let new = self.ctx.read_table(Arc::clone(&self.new) as _)?;
-        let new_keys = new.clone().select(keys.iter().map(|key| ident(key).alias(format!("new_{key}"))).collect::<Vec<_>>())?;
+        let new_keys = new.select(keys.iter().map(|key| ident(key).alias(format!("new_{key}"))).collect::<Vec<_>>())?;
         let right: Vec<String> = keys.iter().map(|key| format!("new_{key}")).collect();
         let right: Vec<&str> = right.iter().map(String::as_str).collect();
         let kept = self.ctx.read_table(Arc::clone(&self.old) as _)?.join(new_keys, JoinType::LeftAnti, &keys, &right, None)?;
-        Ok(kept.union(new)?)
+        let is_theirs = |name: &str| name == "pnl" || keys.contains(&name) || self.brought.iter().any(|f| f.name() == name);
+        let columns = self.shape.read_schema();
+        let names: Vec<&str> = columns.fields().iter().map(|f| f.name().as_str()).collect();
+        let value = |name: &&str| if is_theirs(name) { ident(name) } else { ident(&format!("old_{name}")).alias(*name) };
+        let replaced = self.joined(JoinType::Left)?.select(names.iter().map(value).collect::<Vec<_>>())?;
+        Ok(kept.select(names.iter().map(|name| ident(name)).collect::<Vec<_>>())?.union(replaced)?)
     }
 }
 

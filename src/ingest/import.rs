@@ -61,7 +61,7 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
     let (source, mut report) = read(context, request).await?;
     report.table.clone_from(&request.table);
     let base = base_table(context.root, &request.table).await?;
-    if let Some(before) = already_imported(&request.table, base.as_ref(), &report.sha256).await? {
+    if let Some(before) = already_imported(base.as_ref(), &report).await? {
         report.status = ImportStatus::AlreadyImported;
         report.version = Some(before);
         report.rows_unchanged = report.source_rows;
@@ -96,11 +96,17 @@ async fn base_table(root: &Root, name: &str) -> Result<Option<StrategyTable>> {
     table.map(Some).ok_or_else(|| Error::Conflict(format!("table '{name}' is not a strategy table: choose another name")))
 }
 
-/// Version with which the same bytes came in, if they still stand.
-async fn already_imported(name: &str, base: Option<&StrategyTable>, sha256: &str) -> Result<Option<i64>> {
+/// Version with which the same bytes came in under the same options, if they still stand: a restore or a later SQL change
+/// of the table may have taken rows away.
+async fn already_imported(base: Option<&StrategyTable>, report: &ImportReport) -> Result<Option<i64>> {
     let Some(base) = base else { return Ok(None) };
-    let standing = standing_notes(&history(name, base.delta()).await?, IMPORT_NOTE);
-    Ok(standing.iter().find(|(_, import)| import["sha256"] == sha256).map(|(version, _)| *version as i64))
+    let commits = history(base.name(), base.delta()).await?;
+    let options = serde_json::to_value(&report.options).map_err(|e| Error::Internal(e.to_string()))?;
+    let same = |import: &Value| import["sha256"] == report.sha256.as_str() && import["options"] == options;
+    let standing = standing_notes(&commits, IMPORT_NOTE).into_iter().find(|(_, import)| same(import));
+    let changed_since =
+        |version: u64| commits.iter().any(|c| c.version > version && c.note.as_ref().is_some_and(|note| note.get("sql").is_some()));
+    Ok(standing.map(|(version, _)| version).filter(|version| !changed_since(*version)).map(|version| version as i64))
 }
 
 /// Writes, compares and throws away: the same answer as an import, the same errors, no byte left.
@@ -127,16 +133,14 @@ async fn store(
 ) -> Result<ImportReport> {
     let names = source.strategies().to_vec();
     let prepared = async {
+        change.set_unit(&report.unit.to_string())?;
         let counts = prepare(context, &mut change, source, mode).await?;
         extend_register(&mut change, &names, &report.import_id).await?;
         Ok::<_, Error>(counts)
     };
     let counts = match prepared.await {
         Ok(counts) => counts,
-        Err(error) => {
-            change.abandon().await?;
-            return Err(error);
-        }
+        Err(error) => return change.abandon_after(error).await,
     };
     count(&mut report, counts);
     if counts.written == 0 && counts.replaced == 0 {
@@ -145,7 +149,6 @@ async fn store(
         change.abandon().await?;
         return Ok(report);
     }
-    change.set_unit(&report.unit.to_string());
     report.status = ImportStatus::Imported;
     report.finish();
     report.version = Some(change.commit(json!({ IMPORT_NOTE: note(&report)? })).await? as i64);
@@ -210,20 +213,17 @@ pub async fn generate(context: &ImportContext<'_>, request: &GenerateRequest) ->
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
     let mut change = StrategyChange::begin(context.root, &name, base, &shape).await?;
     let prepared = async {
+        change.set_unit("currency:INR")?;
         let counts = prepare(context, &mut change, Arc::clone(&source) as Arc<dyn StrategySource>, ImportMode::Append).await?;
         extend_register(&mut change, source.strategies(), "generated").await?;
         Ok::<_, Error>(counts)
     };
     match prepared.await {
         Ok(counts) if counts.written > 0 => {
-            change.set_unit("currency:INR");
             change.commit(json!({ "generate": { "seed": request.seed } })).await?;
         }
         Ok(_) => change.abandon().await?,
-        Err(error) => {
-            change.abandon().await?;
-            return Err(error);
-        }
+        Err(error) => return change.abandon_after(error).await,
     }
     Ok(GenerateReport::of(source.as_ref(), request, started.elapsed()))
 }

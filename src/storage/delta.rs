@@ -38,6 +38,9 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
         .map_err(|e| delta_error(name, e))?
         .with_storage_backend(Arc::clone(root.store()), root.table_url(name)?);
     let mut table = builder.build().map_err(|e| delta_error(name, e))?;
+    if version.is_some() && !table.verify_deltatable_existence().await.map_err(|e| delta_error(name, e))? {
+        return Ok(None);
+    }
     let loaded = match version {
         None => table.load().await,
         Some(version) => table.load_version(version).await,
@@ -45,10 +48,12 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
     match loaded {
         Ok(()) => Ok(Some(table)),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
-        Err(error) if version.is_some() => {
-            let newest = table.get_latest_version().await.map_err(|_| delta_error(name, error))?;
-            Err(Error::Database(format!("table '{name}' has no version {}: its newest is {newest}", version.unwrap_or_default())))
-        }
+        Err(error) if version.is_some() => match table.get_latest_version().await {
+            Ok(newest) if version > Some(newest) => {
+                Err(Error::Database(format!("table '{name}' has no version {}: its newest is {newest}", version.unwrap_or_default())))
+            }
+            _ => Err(delta_error(name, error)),
+        },
         Err(error) => match table.verify_deltatable_existence().await {
             Ok(false) => Ok(None),
             _ => Err(delta_error(name, error)),

@@ -102,12 +102,19 @@ impl Root {
 
     /// Path of a table's folder in the store.
     pub fn table_path(&self, name: &str) -> Path {
-        self.prefix.clone().join(name)
+        self.below(&[name])
     }
 
     /// Path of a file in the database's own folder, `parts` below it.
     pub fn own_path(&self, parts: &[&str]) -> Path {
-        parts.iter().fold(self.prefix.clone().join(DATABASE_FOLDER), |path, part| path.join(*part))
+        self.below(&[&[DATABASE_FOLDER], parts].concat())
+    }
+
+    /// A path below the root, its parts as they are: joining would percent-encode letters beyond ASCII, and the Delta log
+    /// does not.
+    fn below(&self, parts: &[&str]) -> Path {
+        let text = parts.iter().fold(self.prefix.to_string(), |path, part| format!("{path}/{part}"));
+        Path::parse(&text).unwrap_or_else(|_| parts.iter().fold(self.prefix.clone(), |path, part| path.join(*part)))
     }
 
     /// Names directly below the root: (folders, files with their sizes in bytes). A missing directory is empty.
@@ -153,9 +160,16 @@ impl Root {
     /// files a crash left in it.
     ///
     /// # Errors
-    /// [`Error::Usage`] when `name` cannot be a folder name.
+    /// [`Error::Usage`] when `name` cannot be a folder name, [`Error::Conflict`] when the folder holds somebody's files.
     pub async fn claim_folder(&self, name: &str) -> Result<()> {
         self.table_url(name)?;
+        let failed = |e| Error::storage(format!("listing {}", self.table_path(name)), e);
+        let occupied = self.store.list(Some(&self.table_path(name))).try_next().await.map_err(failed)?.is_some();
+        if occupied && !self.is_claimed(name).await? {
+            return Err(Error::Conflict(format!(
+                "the folder '{name}' holds files that are no table of this database: choose another name"
+            )));
+        }
         self.write(&self.claim(name), "a table of TrancheDB: its rows are what _delta_log says\n").await
     }
 
@@ -179,11 +193,13 @@ impl Root {
         let folder = self.table_path(name);
         let failed = |e| Error::storage(format!("removing {folder}"), e);
         let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
-        // The Delta log goes first and the mark last: a crash in between leaves a folder without a table, never a table
-        // without files.
-        let (log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.as_ref().contains("_delta_log"));
+        // The Delta log goes first, oldest commit first, and the mark last: a crash in between leaves the newest version or
+        // a folder that is no table, never an older version and never a table without files.
+        let log_folder = folder.clone().join("_delta_log");
+        let (mut log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.prefix_matches(&log_folder));
+        log.sort_by(|a, b| a.location.cmp(&b.location));
         let claim = self.claim(name);
-        for object in log.iter().rev().chain(&data).filter(|object| object.location != claim) {
+        for object in log.iter().chain(&data).filter(|object| object.location != claim) {
             self.remove(&object.location).await?;
         }
         self.remove(&claim).await?;

@@ -199,6 +199,9 @@ impl RunChecks {
 
     /// Begins a strategy (true), or continues the one before when the name is the same.
     fn enter(&mut self, name: &str) -> Result<bool> {
+        if name.is_empty() {
+            return Err(Error::Conflict("a row has an empty strategy name".into()));
+        }
         match self.strategy.as_deref().map(|before| before.cmp(name)) {
             Some(Ordering::Equal) => return Ok(false),
             Some(Ordering::Greater) => return Err(Error::Internal(format!("strategy '{name}' arrived out of order"))),

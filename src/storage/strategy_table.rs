@@ -1,9 +1,10 @@
 //! A strategy table at one version, and a change that leads to the next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate, Utc};
+use datafusion::arrow::datatypes::Field;
 use datafusion::arrow::ipc::reader::FileReader;
 use datafusion::arrow::ipc::writer::FileWriter;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -12,9 +13,10 @@ use deltalake::kernel::{Action, Add, LogicalFileView, MetadataExt, Remove, Struc
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableBuilder};
 use object_store::path::Path;
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::delta::{NOTE_KEY, delta_error, load_table};
+use super::delta::{CommitRecord, NOTE_KEY, delta_error, history, load_table};
 use super::strategy_file::DENSE_KEY;
 use super::{FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
 use crate::error::{Error, Result};
@@ -25,8 +27,14 @@ const KIND_PROPERTY: &str = "tranchedb.kind";
 const STRATEGY_KIND: &str = "strategies";
 /// Table property that names the file with the strategies in source order, below the table's folder.
 const REGISTER_PROPERTY: &str = "tranchedb.register";
+/// Key of a commit's note that identifies the change.
+const CHANGE_NOTE: &str = "change";
 /// Folder of the registers below the table's.
 const REGISTER_FOLDER: &str = "_register";
+/// The unit where nobody said one.
+const UNIT_UNKNOWN: &str = "unknown";
+/// Tag of files whose rows are in file order.
+const SORTED_TAG: &str = "tranchedb.sorted";
 /// Table property that holds the unit of `pnl`.
 const UNIT_PROPERTY: &str = "tranchedb.unit";
 
@@ -56,6 +64,8 @@ pub struct StrategyFile {
     pub dates: Option<(i32, i32)>,
     /// First and last strategy, where the log tells.
     pub strategies: Option<(String, String)>,
+    /// Whether the rows are in file order: known of files that this engine wrote.
+    pub sorted: bool,
     /// Whether every strategy of the file has every period of the file.
     pub dense: bool,
     remove: Remove,
@@ -106,7 +116,7 @@ impl StrategyTable {
 
     /// Unit of `pnl` as stated at import (`currency:INR`, `percent`, ...), `unknown` where nothing was said.
     pub fn unit(&self) -> String {
-        self.property(UNIT_PROPERTY).unwrap_or_else(|| "unknown".into())
+        self.property(UNIT_PROPERTY).unwrap_or_else(|| UNIT_UNKNOWN.into())
     }
 
     fn property(&self, key: &str) -> Option<String> {
@@ -152,6 +162,7 @@ impl StrategyFile {
             rows: stats["numRecords"].as_u64(),
             dates: day("minValues").zip(day("maxValues")),
             strategies: text("minValues", "strategy").zip(text("maxValues", "strategy")),
+            sorted: has_tag(&view, SORTED_TAG),
             dense: stats["numRecords"].as_u64().is_some_and(|rows| dense_rows(&view) == Some(rows)),
             remove: view.remove_action(true),
         })
@@ -166,6 +177,12 @@ impl StrategyFile {
         };
         in_dates && in_names
     }
+}
+
+/// Whether the file carries the tag.
+#[expect(deprecated, reason = "the log offers no other access to a file's tags")]
+fn has_tag(view: &LogicalFileView, tag: &str) -> bool {
+    view.add_action().tags.is_some_and(|tags| tags.contains_key(tag))
 }
 
 /// Rows that a dense file must have, from its tag: strategies times periods.
@@ -190,6 +207,10 @@ pub struct StrategyChange {
     name: String,
     base: Option<StrategyTable>,
     shape: StrategyShape,
+    /// Context columns that the new rows bring.
+    incoming: Vec<Field>,
+    /// Paths of all files that were opened, finished or not.
+    opened: Mutex<Vec<String>>,
     added: Vec<FinishedFile>,
     removed: Vec<StrategyFile>,
     written_strategies: BTreeSet<String>,
@@ -207,10 +228,12 @@ impl StrategyChange {
 
     fn new(root: Root, name: String, base: Option<StrategyTable>, shape: StrategyShape) -> Self {
         Self {
+            incoming: shape.context().to_vec(),
             root,
             name,
             base,
             shape,
+            opened: Mutex::new(vec![]),
             added: vec![],
             removed: vec![],
             written_strategies: BTreeSet::new(),
@@ -228,13 +251,18 @@ impl StrategyChange {
         if base.is_none() {
             root.claim_folder(name).await?;
         }
-        let shape = base.as_ref().map_or_else(|| Ok(shape.clone()), |table| table.shape.union(shape))?;
-        Ok(Self::new(root.clone(), name.to_owned(), base, shape))
+        let whole = base.as_ref().map_or_else(|| Ok(shape.clone()), |table| table.shape.union(shape))?;
+        Ok(Self { incoming: shape.context().to_vec(), ..Self::new(root.clone(), name.to_owned(), base, whole) })
     }
 
     /// Shape of the table after the change: every file is written in it.
     pub fn shape(&self) -> &StrategyShape {
         &self.shape
+    }
+
+    /// Context columns that the new rows bring; the others of the table are not theirs to change.
+    pub fn incoming(&self) -> &[Field] {
+        &self.incoming
     }
 
     /// The table before the change, if it exists.
@@ -245,6 +273,7 @@ impl StrategyChange {
     /// Opens a new file in a partition.
     pub fn file(&self, key: PartitionKey) -> Result<StrategyFileWriter> {
         let path = format!("{}/part-{}.zstd.parquet", key.folder(), uuid::Uuid::new_v4());
+        self.opened.lock().push(path.clone());
         StrategyFileWriter::try_new(&self.root, &self.name, &self.shape, key, path)
     }
 
@@ -282,9 +311,22 @@ impl StrategyChange {
         self.register = Some(register);
     }
 
-    /// States the unit of `pnl`.
-    pub fn set_unit(&mut self, unit: &str) {
-        self.unit = Some(unit.to_owned());
+    /// States the unit of `pnl`; an empty statement leaves that of the table.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the table's rows have another unit.
+    pub fn set_unit(&mut self, unit: &str) -> Result<()> {
+        let before = self.base.as_ref().map(StrategyTable::unit).filter(|before| before != UNIT_UNKNOWN);
+        match before {
+            Some(before) if unit != UNIT_UNKNOWN && before != unit => {
+                Err(Error::Conflict(format!("the values of table '{}' are {before}, the new ones {unit}: use another table", self.name)))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.unit = Some(unit.to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// Files written so far.
@@ -294,7 +336,7 @@ impl StrategyChange {
 
     /// Path of a written file in the object store.
     pub fn added_path(&self, file: &FinishedFile) -> Path {
-        file.path.split('/').fold(self.root.table_path(&self.name), |path, part| path.join(part))
+        self.file_path(&file.path)
     }
 
     /// Makes the change the next version of the table, all at once; `note` is kept in the log. Returns the version.
@@ -302,16 +344,16 @@ impl StrategyChange {
     /// # Errors
     /// [`Error::Conflict`] when another writer was first: then the table is as that writer left it, and what was written
     /// for this change is gone.
-    pub async fn commit(mut self, note: Value) -> Result<u64> {
+    pub async fn commit(mut self, mut note: Value) -> Result<u64> {
+        let id = uuid::Uuid::new_v4().to_string();
+        note[CHANGE_NOTE] = Value::from(id.as_str());
         match self.try_commit(note).await {
             Ok(version) => Ok(version),
-            // What follows a commit (a checkpoint) may fail after the version is there.
-            Err(error) => match self.landed().await? {
-                Some(version) => Ok(version),
-                None => {
-                    self.abandon().await?;
-                    Err(error)
-                }
+            // What follows a commit (a checkpoint) may fail after the version is there; then its files must stay.
+            Err(error) => match self.landed(&id).await {
+                Ok(Some(version)) => Ok(version),
+                Ok(None) => self.abandon_after(error).await,
+                Err(_) => Err(error),
             },
         }
     }
@@ -326,24 +368,39 @@ impl StrategyChange {
         }
     }
 
-    /// The newest version, if it holds a file of this change.
-    async fn landed(&self) -> Result<Option<u64>> {
-        let Some(table) = StrategyTable::open(&self.root, &self.name, None).await? else { return Ok(None) };
-        let ours: Vec<Path> = self.added.iter().map(|file| self.added_path(file)).collect();
-        let landed = table.files()?.iter().any(|file| ours.contains(&file.path));
-        Ok(landed.then(|| table.version()))
+    /// The version that the change with this id became, if it became one.
+    async fn landed(&self, id: &str) -> Result<Option<u64>> {
+        let Some(table) = load_table(&self.root, &self.name, None).await? else { return Ok(None) };
+        let commits = history(&self.name, &table).await?;
+        let ours = |commit: &&CommitRecord| commit.note.as_ref().is_some_and(|note| note[CHANGE_NOTE] == id);
+        Ok(commits.iter().find(ours).map(|commit| commit.version))
     }
 
     /// Removes what was written for this change.
     pub async fn abandon(self) -> Result<()> {
+        let opened = self.opened.lock().clone();
         let register = self.register_file.iter().map(|file| self.register_path(file));
-        for path in self.added.iter().map(|file| self.added_path(file)).chain(register) {
+        for path in opened.iter().map(|file| self.file_path(file)).chain(register) {
             self.root.remove(&path).await?;
         }
-        if self.base.is_none() {
+        let is_table = load_table(&self.root, &self.name, None).await?.is_some();
+        if self.base.is_none() && !is_table {
             self.root.release_folder(&self.name).await?;
         }
         Ok(())
+    }
+
+    /// [`Self::abandon`] after a failure, which stays the one that is told.
+    pub async fn abandon_after<T>(self, error: Error) -> Result<T> {
+        let name = self.name.clone();
+        if let Err(left) = self.abandon().await {
+            tracing::warn!(table = name, error = %left, "files of a change that did not come about are left; VACUUM removes them");
+        }
+        Err(error)
+    }
+
+    fn file_path(&self, file: &str) -> Path {
+        file.split('/').fold(self.root.table_path(&self.name), |path, part| path.join(part))
     }
 
     fn register_path(&self, file: &str) -> Path {
@@ -432,12 +489,17 @@ fn add_action(file: &FinishedFile) -> Add {
         modification_time: Utc::now().timestamp_millis(),
         data_change: true,
         stats: Some(file.stats.clone()),
-        tags: file.dense.map(|(strategies, periods)| [(DENSE_KEY.to_owned(), Some(format!("{strategies}x{periods}")))].into()),
+        tags: Some(tags(file)),
         deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,
         clustering_provider: None,
     }
+}
+
+fn tags(file: &FinishedFile) -> HashMap<String, Option<String>> {
+    let dense = file.dense.map(|(strategies, periods)| (DENSE_KEY.to_owned(), Some(format!("{strategies}x{periods}"))));
+    dense.into_iter().chain([(SORTED_TAG.to_owned(), Some("true".to_owned()))]).collect()
 }
 
 fn ipc_bytes(batch: &RecordBatch) -> Result<Vec<u8>> {

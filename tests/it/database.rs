@@ -97,14 +97,6 @@ async fn external_tables_are_kept_and_credentials_are_not() {
 }
 
 #[tokio::test]
-async fn a_view_that_uses_itself_is_an_error_not_a_crash() {
-    let (_folder, engine) = database().await;
-    engine.sql("CREATE VIEW v AS SELECT 1 AS x").await.expect("view");
-    engine.sql("CREATE OR REPLACE VIEW v AS SELECT x FROM v").await.expect("replaced");
-    assert!(error(&engine, "SELECT * FROM v").await.contains("uses itself"));
-}
-
-#[tokio::test]
 async fn names_that_need_quotes_work_and_names_that_lead_away_do_not() {
     let (folder, engine) = database().await;
     engine.sql("CREATE TABLE \"My Table\" AS SELECT 1 AS x").await.expect("table");
@@ -141,4 +133,58 @@ async fn what_a_killed_writer_left_of_a_new_table_is_no_table() {
     assert!(error(&engine, "SELECT * FROM t").await.contains("there is no table 't'"));
     engine.sql("CREATE TABLE t AS SELECT 2 AS x").await.expect("made anew");
     assert_eq!(row(&engine, "SELECT x FROM t").await, "2");
+}
+
+#[tokio::test]
+async fn a_table_of_any_letters_lies_in_one_folder() {
+    let (folder, engine) = database().await;
+    engine.sql("CREATE TABLE \"größe~1\" AS SELECT 1 AS x").await.expect("table");
+    engine.sql("INSERT INTO \"größe~1\" VALUES (2)").await.expect("row");
+    let visible = std::fs::read_dir(folder.path()).expect("folder").map(|e| e.expect("entry").file_name().to_string_lossy().into_owned());
+    assert_eq!(visible.filter(|name| !name.starts_with('_')).collect::<Vec<_>>(), ["größe~1"]);
+    assert_eq!(row(&reopened(&folder).await, "SELECT sum(x) FROM \"größe~1\"").await, "3");
+    engine.sql("DROP TABLE \"größe~1\"").await.expect("dropped");
+    assert!(!folder.path().join("größe~1").exists());
+}
+
+#[tokio::test]
+async fn a_broken_view_can_be_dropped_and_a_view_of_itself_is_refused() {
+    let (_folder, engine) = database().await;
+    engine.sql("CREATE TABLE base AS SELECT 1 AS x").await.expect("table");
+    engine.sql("CREATE VIEW v AS SELECT x FROM base").await.expect("view");
+    assert!(error(&engine, "CREATE OR REPLACE VIEW v AS SELECT x FROM v").await.contains("uses itself"));
+    engine.sql("DROP TABLE base").await.expect("dropped");
+    assert!(error(&engine, "SELECT * FROM v").await.contains("base"));
+    engine.sql("DROP VIEW v").await.expect("dropped");
+    assert!(error(&engine, "CREATE VIEW p AS SELECT $a AS x").await.contains("$a"));
+}
+
+#[tokio::test]
+async fn a_condition_that_changes_from_call_to_call_is_refused() {
+    let (_folder, engine) = database().await;
+    engine.sql("CREATE TABLE t AS SELECT 1 AS x").await.expect("table");
+    assert!(error(&engine, "DELETE FROM t WHERE random() < 0.5").await.contains("changes from call to call"));
+    assert!(error(&engine, "VACUUM t RETAIN 0 HOURS DRY").await.contains("DRY RUN"));
+    assert_eq!(row(&engine, "SELECT count(*) FROM t").await, "1");
+}
+
+#[tokio::test]
+async fn concurrent_inserts_and_updates_lose_nothing() {
+    let (folder, engine) = database().await;
+    engine.sql("CREATE TABLE t AS SELECT 0 AS n, 0 AS touched").await.expect("table");
+    let (inserter, updater) = (reopened(&folder).await, reopened(&folder).await);
+    let inserts = tokio::spawn(async move {
+        let mut done = 0;
+        for n in 1..=20 {
+            done += usize::from(inserter.sql(&format!("INSERT INTO t VALUES ({n}, 0)")).await.is_ok());
+        }
+        done
+    });
+    for _ in 0..20 {
+        if let Err(refused) = updater.sql("UPDATE t SET touched = touched + 1 WHERE n >= 0").await {
+            assert!(refused.to_string().contains("another writer"), "{refused}");
+        }
+    }
+    let inserted = inserts.await.expect("inserts");
+    assert_eq!(row(&engine, "SELECT count(*) FROM t").await, (inserted + 1).to_string());
 }

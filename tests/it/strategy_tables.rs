@@ -1,7 +1,7 @@
 //! Strategy tables: import, versions, merging, changes by SQL, the wide view.
 
 use tempfile::TempDir;
-use tranchedb::ingest::{ImportMode, ImportOptions, ImportStatus};
+use tranchedb::ingest::{ImportMode, ImportOptions, ImportStatus, Unit};
 use tranchedb::{Engine, ImportRequest};
 
 use crate::support::{error, import, legacy_csv, request, row, rows, shared_data};
@@ -210,4 +210,63 @@ async fn a_dry_run_writes_no_byte() {
     let report = engine.import(&ImportRequest { dry_run: true, ..request(&file, "s") }).await.expect("dry run");
     assert_eq!((report.status, report.rows_written), (ImportStatus::Checked, 4));
     assert!(!folder.path().join("db").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_lacks_a_context_column_leaves_it_alone() {
+    let (folder, engine) = database().await;
+    import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;
+    let bare = legacy_csv(folder.path(), "b.csv", "Date,S1,S2", &["2024-01-01,1,-2", "2024-01-02,,4"]);
+    assert_eq!(import(&engine, &bare, "s").await.rows_unchanged, 4);
+    let changed = legacy_csv(folder.path(), "c.csv", "Date,S1,S2", &["2024-01-02,3,4"]);
+    let options = ImportOptions { mode: Some(ImportMode::Upsert), ..ImportOptions::default() };
+    engine.import(&ImportRequest { options, ..request(&changed, "s") }).await.expect("upsert");
+    let found = rows(&engine, "SELECT date, day, strategy, pnl FROM s WHERE strategy = 'S1' ORDER BY date").await;
+    assert_eq!(found, ["2024-01-01|Monday|S1|1.0", "2024-01-02|Tuesday|S1|3.0"]);
+}
+
+#[tokio::test]
+async fn a_stated_unit_stays_and_another_one_is_refused() {
+    let (folder, engine) = database().await;
+    let with = |unit| ImportOptions { unit: Some(unit), ..ImportOptions::default() };
+    let first = legacy_csv(folder.path(), "a.csv", HEADER, FIRST);
+    engine.import(&ImportRequest { options: with(Unit::Percent), ..request(&first, "s") }).await.expect("import");
+    import(&engine, &legacy_csv(folder.path(), "b.csv", HEADER, &["2024-02-01,Thursday,1,1"]), "s").await;
+    assert_eq!(row(&engine, "SELECT unit FROM system.tables WHERE table_name = 's'").await, "percent");
+    let other = legacy_csv(folder.path(), "c.csv", HEADER, &["2024-03-01,Friday,1,1"]);
+    let refused = engine.import(&ImportRequest { options: with(Unit::Points), ..request(&other, "s") }).await;
+    assert!(refused.expect_err("another unit").to_string().contains("percent"));
+}
+
+#[tokio::test]
+async fn rows_that_were_deleted_come_in_again_with_their_file() {
+    let (folder, engine) = database().await;
+    let file = legacy_csv(folder.path(), "a.csv", HEADER, FIRST);
+    import(&engine, &file, "s").await;
+    assert_eq!(row(&engine, "DELETE FROM s WHERE strategy = 'S1'").await, "2");
+    let again = import(&engine, &file, "s").await;
+    assert_eq!((again.status, again.rows_written, again.rows_unchanged), (ImportStatus::Imported, 2, 2));
+}
+
+#[tokio::test]
+async fn a_name_that_is_something_else_is_left_alone() {
+    let (folder, engine) = database().await;
+    let file = legacy_csv(folder.path(), "a.csv", HEADER, FIRST);
+    engine.sql("CREATE VIEW v AS SELECT 1 AS x").await.expect("view");
+    std::fs::create_dir_all(folder.path().join("db/prices")).expect("folder");
+    std::fs::write(folder.path().join("db/prices/x.csv"), "a\n1\n").expect("file");
+    for name in ["v", "prices"] {
+        let refused = engine.import(&request(&file, name)).await.expect_err("taken").to_string();
+        assert!(refused.contains("exists already"), "{refused}");
+    }
+    assert_eq!(row(&engine, "SELECT a FROM prices").await, "1");
+}
+
+#[tokio::test]
+async fn context_that_differs_by_strategy_does_not_lose_values_in_the_wide_view() {
+    let (folder, engine) = database().await;
+    import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;
+    engine.sql("UPDATE s SET day = 'X' WHERE strategy = 'S2'").await.expect("update");
+    assert_eq!(rows(&engine, "SELECT * FROM s_wide").await, ["2024-01-01|Monday|1.0|-2.0", "2024-01-02|Tuesday||4.0"]);
+    assert_eq!(rows(&engine, "SELECT S2 FROM s_wide WHERE day = 'Monday'".replace("S2", "\"S2\"").as_str()).await, ["-2.0"]);
 }
