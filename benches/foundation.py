@@ -125,7 +125,7 @@ def killing(exe, folder, a):
         db = folder / "killed"
         shutil.copytree(before, db)
         process = subprocess.Popen([exe, "--db", str(db), "import", str(later), "--into", "s"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.random() * seconds)
+        time.sleep(chance.random() * seconds * 1.3)
         process.send_signal(signal.SIGKILL)
         process.wait()
         now = state(exe, db)

@@ -231,7 +231,7 @@ impl Engine {
     /// A strategy table may be made under a free name or extended; anything else of that name is left alone.
     async fn check_strategy_name(&self, name: &str) -> Result<()> {
         match self.directory.kind(name).await? {
-            None | Some(TableKind::Strategies | TableKind::Derived) => Ok(()),
+            None | Some(TableKind::Strategies) => Ok(()),
             Some(kind) => Err(Error::Conflict(format!("'{name}' exists already ({kind}) and is no strategy table: choose another name"))),
         }
     }

@@ -56,7 +56,7 @@ pub async fn execute_ddl(ctx: &SessionContext, schema: &DirectorySchema, ddl: &D
 /// Says why `name` cannot be created, unless the statement allows that it exists.
 async fn taken(schema: &DirectorySchema, name: &str, if_not_exists: bool, or_replace: Option<TableKind>) -> Result<bool> {
     match schema.kind(name).await? {
-        None | Some(TableKind::Derived) => Ok(false),
+        None => Ok(false),
         Some(_) if if_not_exists => Ok(true),
         Some(kind) if or_replace == Some(kind) => Ok(false),
         Some(kind) => Err(Error::Conflict(format!("'{name}' exists already ({kind})"))),

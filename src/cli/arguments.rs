@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
-    /// Directory or URL of the database; without it the database lives in memory until the program ends
+    /// Directory of the database; without it the database lives in memory until the program ends
     #[arg(long, value_name = "DIR", env = "TRANCHEDB", global = true)]
     pub(crate) db: Option<String>,
 

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
 use crate::storage::{FinishedFile, PartitionKey, StrategyChange, StrategyFile, StrategyShape};
 
+/// Context columns that tell which period of a day a slot is.
+const PERIOD_IDENTITY: &[&str] = &["start_time", "end_time", "zone"];
+
 /// What became of the rows of a change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowCounts {
@@ -158,6 +161,7 @@ pub async fn merge(ctx: &SessionContext, change: &mut StrategyChange, mode: Impo
         }
         let (shape, brought) = (change.shape().clone(), change.incoming().to_vec());
         let met = Meeting { ctx, shape, brought, new: scan_written(change, &new), old: scan_old(change, &old) };
+        met.check_slots(base.name()).await?;
         let (same, differing) = met.count().await?;
         counts.unchanged += same;
         counts.written -= same;
@@ -252,6 +256,23 @@ impl Meeting<'_> {
             .unwrap_or_else(|| lit(true))
     }
 
+    /// Refuses rows whose slot is that of another period of the day: slots are numbered per file, so that a second file with
+    /// other zones of the same dates would take the place of the first.
+    async fn check_slots(&self, table: &str) -> Result<()> {
+        let named = self.brought.iter().map(|f| f.name().as_str()).filter(|name| PERIOD_IDENTITY.contains(name));
+        let other = named.map(|name| binary_expr(ident(name), Operator::IsDistinctFrom, ident(&format!("old_{name}")))).reduce(Expr::or);
+        let (true, Some(other)) = (self.shape.has_slot(), other) else { return Ok(()) };
+        let first =
+            self.joined(JoinType::Inner)?.filter(other)?.limit(0, Some(1))?.select(vec![ident("date"), ident("slot")])?.collect().await?;
+        let Some(batch) = first.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let text = |column: usize| datafusion::arrow::util::display::array_value_to_string(batch.column(column), 0).unwrap_or_default();
+        Err(Error::Conflict(format!(
+            "slot {} of {} is another period in table '{table}' (other start, end or zone): slots are numbered within a file\nhint: put all rows of a date into one file; --mode replace replaces the dates of the file",
+            text(1),
+            text(0)
+        )))
+    }
+
     /// (equal rows, differing rows) among those with a key on both sides.
     async fn count(&self) -> Result<(u64, u64)> {
         let all = self.joined(JoinType::Inner)?;
@@ -282,7 +303,7 @@ impl Meeting<'_> {
             );
         }
         Ok(Error::Conflict(format!(
-            "{differing} rows have a key that table '{table}' holds with other values{others}: {}\nhint: --mode upsert takes the new values, --mode replace replaces the dates of the file",
+            "{differing} rows have a key that table '{table}' holds with other values{others}: {}\nhint: an import takes the new values with --mode upsert, or replaces the dates of its file with --mode replace; SQL has UPDATE",
             examples.join("; ")
         )))
     }

@@ -63,7 +63,8 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
     let base = base_table(context.root, &request.table).await?;
     if let Some(before) = already_imported(base.as_ref(), &report).await? {
         report.status = ImportStatus::AlreadyImported;
-        report.version = Some(before);
+        report.version = Some(before.version as i64);
+        report.import_id = before.import_id;
         report.rows_unchanged = report.source_rows;
         report.finish();
         return Ok(report);
@@ -96,9 +97,15 @@ async fn base_table(root: &Root, name: &str) -> Result<Option<StrategyTable>> {
     table.map(Some).ok_or_else(|| Error::Conflict(format!("table '{name}' is not a strategy table: choose another name")))
 }
 
-/// Version with which the same bytes came in under the same options, if they still stand: a restore or a later SQL change
+/// An import that brought the same bytes before.
+struct EarlierImport {
+    version: u64,
+    import_id: String,
+}
+
+/// The import by which the same bytes came in under the same options, if they still stand: a restore or a later SQL change
 /// of the table may have taken rows away.
-async fn already_imported(base: Option<&StrategyTable>, report: &ImportReport) -> Result<Option<i64>> {
+async fn already_imported(base: Option<&StrategyTable>, report: &ImportReport) -> Result<Option<EarlierImport>> {
     let Some(base) = base else { return Ok(None) };
     let commits = history(base.name(), base.delta()).await?;
     let options = serde_json::to_value(&report.options).map_err(|e| Error::Internal(e.to_string()))?;
@@ -106,7 +113,8 @@ async fn already_imported(base: Option<&StrategyTable>, report: &ImportReport) -
     let standing = standing_notes(&commits, IMPORT_NOTE).into_iter().find(|(_, import)| same(import));
     let changed_since =
         |version: u64| commits.iter().any(|c| c.version > version && c.note.as_ref().is_some_and(|note| note.get("sql").is_some()));
-    Ok(standing.map(|(version, _)| version).filter(|version| !changed_since(*version)).map(|version| version as i64))
+    let standing = standing.filter(|(version, _)| !changed_since(*version));
+    Ok(standing.map(|(version, import)| EarlierImport { version, import_id: import["import_id"].as_str().unwrap_or_default().to_owned() }))
 }
 
 /// Writes, compares and throws away: the same answer as an import, the same errors, no byte left.
@@ -144,6 +152,7 @@ async fn store(
     };
     count(&mut report, counts);
     if counts.written == 0 && counts.replaced == 0 {
+        report.status = ImportStatus::Unchanged;
         report.version = change.base().map(|base| base.version() as i64);
         report.finish();
         change.abandon().await?;

@@ -103,6 +103,8 @@ pub enum ImportStatus {
     Imported,
     /// The same bytes were in the table already.
     AlreadyImported,
+    /// Every row of the file was in the table already, by another file.
+    Unchanged,
     /// The file was refused.
     Refused,
 }
@@ -114,6 +116,7 @@ impl ImportStatus {
             ImportStatus::Checked => "checked",
             ImportStatus::Imported => "imported",
             ImportStatus::AlreadyImported => "already_imported",
+            ImportStatus::Unchanged => "unchanged",
             ImportStatus::Refused => "refused",
         }
     }
@@ -388,6 +391,9 @@ impl ImportReport {
         let version = self.version.map(|v| format!(" at version {v}")).unwrap_or_default();
         match self.status {
             ImportStatus::Checked => writeln!(f, "{}: checked, nothing written", self.source),
+            ImportStatus::Unchanged => {
+                writeln!(f, "{}: all {} rows are in {} already, nothing written", self.source, grouped(self.rows_unchanged), self.table)
+            }
             ImportStatus::Refused => writeln!(f, "{}: refused, nothing written", self.source),
             ImportStatus::AlreadyImported => {
                 writeln!(f, "{}: already imported as {} into {}{version}, nothing written", self.source, self.import_id, self.table)

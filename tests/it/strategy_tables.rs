@@ -270,3 +270,20 @@ async fn context_that_differs_by_strategy_does_not_lose_values_in_the_wide_view(
     assert_eq!(rows(&engine, "SELECT * FROM s_wide").await, ["2024-01-01|Monday|1.0|-2.0", "2024-01-02|Tuesday||4.0"]);
     assert_eq!(rows(&engine, "SELECT S2 FROM s_wide WHERE day = 'Monday'".replace("S2", "\"S2\"").as_str()).await, ["-2.0"]);
 }
+
+#[tokio::test]
+async fn a_second_file_of_other_zones_does_not_take_the_place_of_the_first() {
+    let (folder, engine) = database().await;
+    let header = "Date,Zone,Day,S1";
+    let rows_of = |zones: [&str; 2]| zones.map(|zone| format!("2024-01-01,{zone},Monday,{}", zone.len()));
+    let file = |name: &str, zones| {
+        let lines = rows_of(zones);
+        legacy_csv(folder.path(), name, header, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    import(&engine, &file("a.csv", ["Zone 1", "Zone 2"]), "s").await;
+    let options = ImportOptions { mode: Some(ImportMode::Upsert), ..ImportOptions::default() };
+    let other = ImportRequest { options, ..request(&file("b.csv", ["Zone 3", "Zone 4"]), "s") };
+    let refused = engine.import(&other).await.expect_err("other zones in the same slots").to_string();
+    assert!(refused.contains("another period"), "{refused}");
+    assert_eq!(rows(&engine, "SELECT slot, zone FROM s ORDER BY slot").await, ["1|Zone 1", "2|Zone 2"]);
+}
