@@ -265,9 +265,20 @@ impl Engine {
             && let Ok(names) = self.table_names().await
         {
             query.message = format!("there is no table '{missing}'");
-            query.hint = near(&missing, &names).map(|name| format!("did you mean '{name}'?")).or_else(|| Some(tables_hint(&names)));
+            query.hint = near(&missing, &names).map(|name| format!("did you mean '{name}'?")).or_else(|| Some(self.tables_hint(&names)));
         }
         query
+    }
+
+    fn tables_hint(&self, names: &[String]) -> String {
+        match (names.len(), &self.config.location) {
+            (0, Some(place)) if !std::path::Path::new(place).exists() => format!("the directory '{place}' does not exist"),
+            (0, _) => {
+                "the database has no tables yet: `tranchedb import FILE --into NAME` makes one; a file is a table by its quoted path".into()
+            }
+            (1..=12, _) => format!("tables: {}", names.join(", ")),
+            (more, _) => format!("{more} tables: SHOW TABLES lists them"),
+        }
     }
 }
 
@@ -355,14 +366,6 @@ fn missing_table(message: &str) -> Option<String> {
 fn near<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
     let likeness = |name: &&String| (strsim::jaro_winkler(wanted, name) * 1000.0) as u32;
     names.iter().max_by_key(likeness).filter(|name| likeness(name) > 800).map(String::as_str)
-}
-
-fn tables_hint(names: &[String]) -> String {
-    match names.len() {
-        0 => "the database has no tables yet: `tranchedb import FILE --into NAME` makes one; a file is a table by its quoted path".into(),
-        1..=12 => format!("tables: {}", names.join(", ")),
-        more => format!("{more} tables: SHOW TABLES lists them"),
-    }
 }
 
 #[cfg(test)]

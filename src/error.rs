@@ -217,7 +217,9 @@ const LABELS: &[&str] = &["Error during planning: ", "Schema error: ", "Executio
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         let message = error.strip_backtrace();
-        let message = LABELS.iter().fold(message.as_str(), |text, label| text.trim_start_matches(label)).to_owned();
+        // "Optimizer rule ... failed, caused by ...": only the last cause is about the query.
+        let message = message.rsplit("\ncaused by\n").next().unwrap_or_default();
+        let message = LABELS.iter().fold(message, |text, label| text.trim_start_matches(label)).to_owned();
         QueryError { message, hint: None, position: None, source: Some(error) }
     }
 }

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, RwLock, Weak};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result as DfResult, plan_err};
 use datafusion::datasource::listing::ListingTableUrl;
@@ -18,7 +17,8 @@ use datafusion::logical_expr::TableType;
 
 use super::definitions::{DefinitionKind, list_definitions, plan_definition, read_definition};
 use super::files::{is_location, listing_table, location_table, split_extension};
-use super::system::strategy_params;
+use super::strategy_params::{strategy_names, strategy_params};
+use super::versions::split_version;
 use crate::error::{Error, Result};
 use crate::exec::{StrategyScan, WideView};
 use crate::storage::{DATABASE_FOLDER, Root, StrategyTable, load_table};
@@ -29,8 +29,6 @@ pub const CATALOG: &str = "tranchedb";
 pub const SCHEMA: &str = "main";
 /// Ending of the wide view's name.
 const WIDE_SUFFIX: &str = "_wide";
-/// Separates a table's name from its version; table names cannot contain it.
-const VERSION_MARK: &str = "@version:";
 /// Derived table of the parameters that strategy names spell out.
 const STRATEGY_PARAMS: &str = "strategy_params";
 
@@ -70,11 +68,6 @@ impl fmt::Display for TableKind {
             Self::Derived => "derived",
         })
     }
-}
-
-/// The name under which the schema knows a version of a table.
-pub(super) fn versioned_name(table: &str, version: u64) -> String {
-    format!("{table}{VERSION_MARK}{version}")
 }
 
 /// The schema `main` of a database.
@@ -227,26 +220,11 @@ fn is_visible(name: &str) -> bool {
     !name.starts_with(['_', '.']) && name != DATABASE_FOLDER
 }
 
-fn split_version(name: &str) -> DfResult<(&str, Option<u64>)> {
-    match name.split_once(VERSION_MARK) {
-        None => Ok((name, None)),
-        Some((plain, number)) => match number.parse() {
-            Ok(number) => Ok((plain, Some(number))),
-            Err(_) => plan_err!("'{number}' is not a version"),
-        },
-    }
-}
-
 /// The wide view of a strategy table, its strategies in source order.
 async fn wide_view(table: &StrategyTable) -> Result<WideView> {
     let register = table.register().await?;
     let names = register.as_ref().map_or_else(Vec::new, strategy_names);
     WideView::try_new(StrategyScan::try_new(table)?, &names)
-}
-
-/// The names in a register, in order.
-pub(super) fn strategy_names(register: &RecordBatch) -> Vec<String> {
-    register.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
 }
 
 #[async_trait]

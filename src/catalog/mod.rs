@@ -15,6 +15,7 @@ mod directory;
 mod dml;
 mod files;
 mod parser;
+mod strategy_params;
 mod system;
 mod versions;
 

@@ -137,7 +137,11 @@ fn normal(ident: &Ident) -> String {
 /// # Errors
 /// [`Error::Usage`] when it is not one identifier.
 pub fn parse_table_name(typed: &str) -> Result<String> {
-    let refused = || Error::Usage(format!("'{typed}' is not a table name: quote it if it has other signs than letters, digits and _"));
+    let refused = || {
+        Error::Usage(format!(
+            "'{typed}' is not a table name: other signs than letters, digits and _ need double quotes, in a shell '\"{typed}\"'"
+        ))
+    };
     let dialect = GenericDialect {};
     let mut parser = sqlparser::parser::Parser::new(&dialect).try_with_sql(typed).map_err(|_| refused())?;
     let name = parser.parse_object_name(false).map_err(|_| refused())?;

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::{Column, JoinType, Result as DfResult, internal_datafusion_err};
@@ -26,11 +26,10 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
-use super::directory::{DirectorySchema, TableKind, strategy_names};
+use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
-use crate::ingest::parse_strategy_params;
-use crate::storage::{Root, StrategyTable, history, load_table};
+use crate::storage::{StrategyTable, history, load_table};
 
 /// Tables whose logs are read at the same time.
 const CONCURRENT_TABLES: usize = 16;
@@ -375,35 +374,4 @@ fn numbered(register: &RecordBatch) -> Result<RecordBatch> {
     let ordinals: ArrayRef = Arc::new(Int64Array::from_iter_values(0..register.num_rows() as i64));
     let columns = [("name", Arc::clone(register.column(0))), ("import_id", Arc::clone(register.column(1))), ("ordinal", ordinals)];
     RecordBatch::try_from_iter(columns).map_err(|e| Error::Internal(e.to_string()))
-}
-
-/// `strategy_params`: what the names of all strategies spell out, one row per parameter.
-pub(super) async fn strategy_params(root: &Root) -> Result<Arc<dyn TableProvider>> {
-    let (folders, _) = root.list().await?;
-    let mut names = std::collections::BTreeSet::new();
-    for folder in folders.iter().filter(|name| !name.starts_with(['_', '.'])) {
-        if let Some(table) = StrategyTable::open(root, folder, None).await?
-            && let Some(register) = table.register().await?
-        {
-            names.extend(strategy_names(&register));
-        }
-    }
-    let (mut strategy, mut param, mut text, mut value) = (vec![], vec![], vec![], vec![]);
-    for name in &names {
-        for found in parse_strategy_params(name) {
-            strategy.push(name.as_str());
-            param.push(found.param);
-            text.push(found.value_text);
-            value.push(found.value);
-        }
-    }
-    let columns: [(&str, ArrayRef); 4] = [
-        ("strategy", Arc::new(StringArray::from(strategy))),
-        ("param", Arc::new(StringArray::from(param))),
-        ("value_text", Arc::new(StringArray::from(text))),
-        ("value", Arc::new(Float64Array::from(value))),
-    ];
-    let rows = RecordBatch::try_from_iter(columns).map_err(|e| Error::Internal(e.to_string()))?;
-    let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
-    Ok(Arc::new(table))
 }

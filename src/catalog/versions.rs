@@ -7,10 +7,28 @@
 //! FROM t VERSION AS OF 3 AS old         FROM "t@version:3" AS old
 //! ```
 
+use datafusion::common::{Result as DfResult, plan_err};
 use sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-use super::directory::versioned_name;
+/// Separates a table's name from its version; table names cannot contain it.
+const VERSION_MARK: &str = "@version:";
+
+/// The name under which the schema knows a version of a table.
+fn versioned_name(table: &str, version: u64) -> String {
+    format!("{table}{VERSION_MARK}{version}")
+}
+
+/// Takes a name of [`versioned_name`] apart: the table and its version, if there is one.
+pub(super) fn split_version(name: &str) -> DfResult<(&str, Option<u64>)> {
+    match name.split_once(VERSION_MARK) {
+        None => Ok((name, None)),
+        Some((plain, number)) => match number.parse() {
+            Ok(number) => Ok((plain, Some(number))),
+            Err(_) => plan_err!("'{number}' is not a version"),
+        },
+    }
+}
 
 /// Resolves every clause; a clause that is not `VERSION AS OF <number>` after a name stays and fails in the parser.
 pub(super) fn resolve_versions(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {

@@ -18,7 +18,7 @@ use crate::ingest::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, TimeU
 #[command(after_help = "Exit codes: 0 ok, 1 error in a query or in data, 2 wrong usage, 3 verification failed, 70 internal error.")]
 pub(crate) struct Arguments {
     /// Run these statements and leave; may be repeated, in order with -f
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     pub(crate) commands: Vec<String>,
 
     /// Run this SQL file (- is standard input) and leave; may be repeated

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::commit::{RowCounts, extend_register, merge, write_source};
 use super::report::{ImportReport, ImportStatus};
+use super::single_slot::SingleSlot;
 use super::{
     GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, read_csv, write_generated,
 };
@@ -69,6 +70,7 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
         report.finish();
         return Ok(report);
     }
+    let source = fitted(source, base.as_ref())?;
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
     let mode = request.options.mode.unwrap_or_default();
     if request.dry_run && base.is_none() {
@@ -81,6 +83,15 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
         return dry_run(context, change, source, mode, report).await;
     }
     store(context, change, source, mode, report).await
+}
+
+/// The source with slots where the table has them: a file with one row per date then holds slot 1 of its dates.
+fn fitted(source: Arc<dyn StrategySource>, base: Option<&StrategyTable>) -> Result<Arc<dyn StrategySource>> {
+    let lacks_slot = source.periods().column_by_name("slot").is_none();
+    if lacks_slot && base.is_some_and(|table| table.shape().has_slot()) {
+        return Ok(Arc::new(SingleSlot::try_new(source)?));
+    }
+    Ok(source)
 }
 
 async fn read(context: &ImportContext<'_>, request: &ImportRequest) -> Result<(Arc<dyn StrategySource>, ImportReport)> {

@@ -41,6 +41,7 @@ mod report;
 mod sample_tests;
 mod scratch;
 mod series;
+mod single_slot;
 mod source;
 mod strategy_params;
 mod tally;

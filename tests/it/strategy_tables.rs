@@ -287,3 +287,16 @@ async fn a_second_file_of_other_zones_does_not_take_the_place_of_the_first() {
     assert!(refused.contains("another period"), "{refused}");
     assert_eq!(rows(&engine, "SELECT slot, zone FROM s ORDER BY slot").await, ["1|Zone 1", "2|Zone 2"]);
 }
+
+#[tokio::test]
+async fn a_file_with_one_row_per_date_is_slot_one_of_a_table_with_slots() {
+    let (folder, engine) = database().await;
+    let header = "Date,Zone,Day,S1";
+    let two = ["2024-01-01,Zone 1,Monday,1", "2024-01-01,Zone 2,Monday,2"];
+    import(&engine, &legacy_csv(folder.path(), "a.csv", header, &two), "s").await;
+    import(&engine, &legacy_csv(folder.path(), "b.csv", header, &["2024-01-02,Zone 1,Tuesday,3"]), "s").await;
+    assert_eq!(
+        rows(&engine, "SELECT date, slot, pnl FROM s ORDER BY date, slot").await,
+        ["2024-01-01|1|1.0", "2024-01-01|2|2.0", "2024-01-02|1|3.0"]
+    );
+}

@@ -13,7 +13,8 @@ use crate::ingest::{GenerateRequest, Target};
 const STRATEGIES: u32 = 200;
 const TRADING_DAYS: u32 = 504;
 
-/// Generates the script's sample table where it is declared, was not replaced by `-p`, and does not exist.
+/// Generates the script's sample table where it is declared, was not replaced by `-p`, and the database is empty: a database
+/// with tables is somebody's, and is not written into.
 ///
 /// # Errors
 /// A declared table is missing and is no sample, or the sample cannot be written.
@@ -26,7 +27,7 @@ pub(super) async fn make(session: &mut Session, script: &Prepared) -> Result<()>
     let engine = session.engine.clone();
     let names = session.workers.run(async move { engine.table_names().await }).await??;
     for missing in wanted.into_iter().filter(|name| !names.contains(name)) {
-        if script.header.sample.as_ref() != Some(missing) {
+        if script.header.sample.as_ref() != Some(missing) || !names.is_empty() {
             return Err(explain_missing(script, missing, &names));
         }
         let sample = GenerateRequest {
