@@ -19,7 +19,7 @@ use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, dml_base, execute_ddl, execute_dml,
-    parse, parse_table_name, restore, vacuum,
+    parse, parse_table_name, plan_whole_table, restore, vacuum,
 };
 use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
@@ -168,7 +168,10 @@ impl Engine {
 
     async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
         self.directory.refresh().await?;
-        let plan = bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?;
+        let plan = match plan_whole_table(&self.ctx, sql).await {
+            Some(plan) => plan,
+            None => bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?,
+        };
         let done = match &plan {
             LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
             LogicalPlan::Dml(dml) => {

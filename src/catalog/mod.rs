@@ -18,9 +18,11 @@ mod parser;
 mod strategy_params;
 mod system;
 mod versions;
+mod whole_table;
 
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
 pub use parser::{Command, Statement, parse, parse_table_name};
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
+pub use whole_table::plan_whole_table;

@@ -121,7 +121,7 @@ fn plan_error(message: &str) -> DataFusionError {
 }
 
 /// The table a one-part name means: unquoted names are lower case.
-fn plain_name(name: &ObjectName) -> Result<String, DataFusionError> {
+pub(super) fn plain_name(name: &ObjectName) -> Result<String, DataFusionError> {
     match name.0.as_slice() {
         [ObjectNamePart::Identifier(ident)] => Ok(normal(ident)),
         _ => Err(DataFusionError::Plan(format!("'{name}' is not a table of this database"))),

@@ -300,3 +300,16 @@ async fn a_file_with_one_row_per_date_is_slot_one_of_a_table_with_slots() {
         ["2024-01-01|1|1.0", "2024-01-01|2|2.0", "2024-01-02|1|3.0"]
     );
 }
+
+#[tokio::test]
+async fn a_wide_view_of_many_strategies_is_read_whole() {
+    let (folder, engine) = database().await;
+    let header = (0..600).fold("Date".to_owned(), |text, n| format!("{text},S{n}"));
+    let line = |date: &str, step: i32| (0..600).fold(date.to_owned(), |text, n| format!("{text},{}", n * step));
+    let lines = [line("2024-01-02", -1), line("2024-01-01", 1)];
+    import(&engine, &legacy_csv(folder.path(), "a.csv", &header, &[&lines[0], &lines[1]]), "s").await;
+    let whole = rows(&engine, "SELECT * FROM s_wide").await;
+    assert_eq!(whole.len(), 2);
+    assert!(whole[0].starts_with("2024-01-01|0.0|1.0|2.0|") && whole[1].ends_with("|-598.0|-599.0"), "{:.60}", whole[0]);
+    assert_eq!(rows(&engine, "SELECT * FROM s_wide LIMIT 1").await, whole[..1]);
+}
