@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use deltalake::kernel::transaction::{CommitProperties, TransactionError};
+use deltalake::operations::vacuum::VacuumMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
 use serde_json::Value;
@@ -105,10 +106,12 @@ pub async fn restore_table(name: &str, table: DeltaTable, version: u64) -> Resul
     restored.version().ok_or_else(|| Error::Internal(format!("table '{name}' has no version after a restore")))
 }
 
-/// Removes data files that no version younger than `keep` needs; returns their paths. With `dry_run` nothing is removed.
+/// Removes data files that no version younger than `keep` needs, those of writers that never committed included; returns
+/// their paths. With `dry_run` nothing is removed.
 pub async fn vacuum_table(name: &str, table: DeltaTable, keep: Duration, dry_run: bool) -> Result<Vec<String>> {
     let (_, metrics) = table
         .vacuum()
+        .with_mode(VacuumMode::Full)
         .with_retention_period(keep)
         .with_enforce_retention_duration(false)
         .with_dry_run(dry_run)

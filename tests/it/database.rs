@@ -188,3 +188,14 @@ async fn concurrent_inserts_and_updates_lose_nothing() {
     let inserted = inserts.await.expect("inserts");
     assert_eq!(row(&engine, "SELECT count(*) FROM t").await, (inserted + 1).to_string());
 }
+
+#[tokio::test]
+async fn vacuum_removes_what_a_killed_writer_left() {
+    let (folder, engine) = database().await;
+    engine.sql("CREATE TABLE t AS SELECT 1 AS x").await.expect("table");
+    let orphan = folder.path().join("t/part-orphan.parquet");
+    std::fs::write(&orphan, "left by a killed writer").expect("file");
+    engine.sql("VACUUM t RETAIN 0 HOURS").await.expect("vacuumed").collect().await.expect("rows");
+    assert!(!orphan.exists());
+    assert_eq!(row(&engine, "SELECT x FROM t").await, "1");
+}
