@@ -10,18 +10,18 @@ use chrono::DateTime;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, Result as DfResult, ScalarValue, Statistics};
+use datafusion::common::{Column, ColumnStatistics, DFSchema, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::expr::Sort as SortExpr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col as column};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion_functions_finance::TimeOrder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
@@ -60,6 +60,12 @@ impl StrategyScan {
     /// Reads just these files.
     pub fn of_files(root: &Root, shape: &StrategyShape, files: &[StrategyFile]) -> Self {
         Self { root: root.clone(), shape: shape.clone(), files: files.iter().map(ScannedFile::from).collect() }
+    }
+
+    /// Whether the log says that all files hold the same one strategy.
+    fn holds_one_strategy(&self) -> bool {
+        let mut names = self.files.iter().map(|file| file.strategies.as_ref().filter(|(first, last)| first == last));
+        names.next().flatten().is_some_and(|one| names.all(|name| name == Some(one)))
     }
 
     /// Reads files that a change has written and not yet committed.
@@ -201,10 +207,11 @@ impl TableProvider for StrategyScan {
     }
 }
 
-/// The time order of a strategy table, for path metrics without `ORDER BY`: `date, [slot], strategy`.
-///
-/// The strategy comes last so that metrics over several strategies at once are the same in every run.
-pub fn strategy_time_order(provider: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+/// The time order of a strategy table, for path metrics without `ORDER BY`: `date, [slot], strategy`, each strategy a series of its own
+/// where the table has more than one.
+pub fn strategy_time_order(provider: &dyn TableProvider) -> Option<TimeOrder> {
     let scan = provider.downcast_ref::<StrategyScan>()?;
-    Some(scan.shape.key().into_iter().map(|name| column(name).sort(true, false)).collect())
+    let keys = scan.shape.key().into_iter().map(|name| column(name).sort(true, false)).collect();
+    let series = (!scan.holds_one_strategy()).then(|| Column::from_name("strategy"));
+    Some(TimeOrder { keys, series })
 }

@@ -155,6 +155,19 @@ async fn path_metrics_need_no_order_on_a_strategy_table() {
 }
 
 #[tokio::test]
+async fn path_metrics_over_several_strategies_at_once_are_refused() {
+    let (folder, engine) = database().await;
+    import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;
+    for mixed in ["FROM s", "FROM s GROUP BY year", "FROM s WHERE strategy LIKE 'S%'"] {
+        let message = error(&engine, &format!("SELECT max_drawdown_pnl(pnl) {mixed}")).await;
+        assert!(message.contains("mixes the rows of several series") && message.contains("add GROUP BY strategy"), "{message}");
+    }
+    let bars = legacy_csv(folder.path(), "b.csv", "Date,Day,Only", &["2024-01-01,Monday,3", "2024-01-02,Tuesday,-5"]);
+    import(&engine, &bars, "one").await;
+    assert_eq!(row(&engine, "SELECT max_drawdown_pnl(pnl) FROM one").await, "-5.0", "one strategy is one series");
+}
+
+#[tokio::test]
 async fn a_second_writer_conflicts_cleanly() {
     let (folder, engine) = database().await;
     import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;

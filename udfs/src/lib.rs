@@ -27,7 +27,8 @@
 //! * Rates are annual and are spread geometrically over `periods_per_year` (252 unless given). Everything after the series must be
 //!   constant; a wrong type, count, range or method is a planning error that names the allowed values.
 //! * Path metrics need a time order: `f(x ORDER BY t)`, `f(x) OVER (ORDER BY t)`, or a table that declares its order. Otherwise planning
-//!   fails. Functions whose name ends in `_pnl` add currency, the others compound returns.
+//!   fails. Rows with equal keys have no defined order among each other: give enough keys (`ORDER BY date, start_time`).
+//! * Functions whose name ends in `_pnl` add currency, the others compound returns.
 //! * Every function works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
 //!   metrics with `DISTINCT`.
 //!
@@ -59,7 +60,7 @@ pub use constants::Role;
 pub use metric::{Argument, Example, Family, Metric, ResultKind, Sample};
 pub use metrics::{METRICS, find, functions};
 pub use stream_time_order::StreamTimeOrder;
-pub use time_order::{DeclaredOrder, RequireTimeOrder};
+pub use time_order::{DeclaredOrder, RequireTimeOrder, TimeOrder};
 pub use udaf::MetricUdaf;
 
 /// Every function, ready for a registry.

@@ -8,6 +8,9 @@
 //! after:   Aggregate: groupBy=[[symbol]], aggr=[[max_drawdown(ret) ORDER BY [date ASC] AS max_drawdown(ret)]]
 //! ```
 //!
+//! A table of several series (a strategy table) declares the order of each series, not one of its rows among each other: without a
+//! grouping by series, or a filter that leaves one, the order of the table is not used.
+//!
 //! Left out on purpose: orders that a sub-query's own `ORDER BY`, a join or a union might happen to keep. SQL does not promise them.
 
 use std::sync::Arc;
@@ -20,30 +23,47 @@ use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusi
 use datafusion::datasource::MemTable;
 use datafusion::datasource::listing::ListingTable;
 use datafusion::logical_expr::expr_rewriter::{FunctionRewrite, NamePreserver};
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, Window, WindowFunctionDefinition};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    AggregateUDF, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Window, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::constants::Constants;
 use crate::metric::Metric;
 use crate::udaf::{MetricUdaf, no_distinct};
 
-/// Looks up the order that a table declares for its rows, in terms of its columns; `None` when it declares none, or is another kind of
-/// table.
-pub type DeclaredOrder = fn(&dyn TableProvider) -> Option<Vec<SortExpr>>;
+/// The order that a table declares for its rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimeOrder {
+    /// Sort keys, in terms of the table's columns.
+    pub keys: Vec<SortExpr>,
+    /// The key that tells series apart (`strategy`), where the table holds several: rows of two series have no order among each other.
+    pub series: Option<Column>,
+}
+
+impl From<Vec<SortExpr>> for TimeOrder {
+    fn from(keys: Vec<SortExpr>) -> Self {
+        Self { keys, series: None }
+    }
+}
+
+/// Looks up the order that a table declares for its rows; `None` when it declares none, or is another kind of table.
+pub type DeclaredOrder = fn(&dyn TableProvider) -> Option<TimeOrder>;
 
 /// The lookups for DataFusion's own tables.
 const DECLARED_ORDERS: &[DeclaredOrder] = &[listing_order, memory_order];
 
 /// `WITH ORDER` of external tables.
-fn listing_order(table: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+fn listing_order(table: &dyn TableProvider) -> Option<TimeOrder> {
     let table = (table as &dyn std::any::Any).downcast_ref::<ListingTable>()?;
-    table.options().file_sort_order.first().cloned()
+    table.options().file_sort_order.first().cloned().map(TimeOrder::from)
 }
 
 /// The order given to in-memory tables by `MemTable::with_sort_order`.
-fn memory_order(table: &dyn TableProvider) -> Option<Vec<SortExpr>> {
+fn memory_order(table: &dyn TableProvider) -> Option<TimeOrder> {
     let table = (table as &dyn std::any::Any).downcast_ref::<MemTable>()?;
-    table.sort_order.lock().first().cloned()
+    table.sort_order.lock().first().cloned().map(TimeOrder::from)
 }
 
 /// Checks every call of a metric at planning time, and gives path metrics without `ORDER BY` the order that their source declares.
@@ -77,11 +97,15 @@ impl RequireTimeOrder {
         if !plan_calls_metric(&plan)? {
             return Ok(Transformed::no(plan));
         }
-        let order = plan.inputs().first().and_then(|input| self.order_of(input));
+        let declared = plan.inputs().first().and_then(|input| self.order_of(input));
         let names = NamePreserver::new(&plan);
+        let groups = match &plan {
+            LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.clone(),
+            _ => vec![],
+        };
         let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| with_order(expr, order.as_deref()))?;
+            let rewritten = expr.transform_up(|expr| with_order(expr, declared.as_ref(), &groups))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })?;
         match rewritten {
@@ -91,28 +115,51 @@ impl RequireTimeOrder {
     }
 
     /// The declared order of a plan's rows, in terms of its output columns.
-    fn order_of(&self, plan: &LogicalPlan) -> Option<Vec<SortExpr>> {
+    fn order_of(&self, plan: &LogicalPlan) -> Option<TimeOrder> {
         match plan {
             LogicalPlan::TableScan(scan) => {
                 let table = source_as_provider(&scan.source).ok()?;
                 let order = self.lookups.iter().find_map(|lookup| lookup(table.as_ref()))?;
-                renamed(order, |column| visible(&scan.projected_schema, Some(&scan.table_name), column.name()))
+                order.renamed(|column| visible(&scan.projected_schema, Some(&scan.table_name), column.name()))
             }
-            LogicalPlan::Filter(filter) => self.order_of(&filter.input),
+            LogicalPlan::Filter(filter) => {
+                let order = self.order_of(&filter.input)?;
+                let one_series = order.series.as_ref().is_some_and(|series| chooses_one(&filter.predicate, series));
+                Some(TimeOrder { series: order.series.filter(|_| !one_series), ..order })
+            }
             LogicalPlan::SubqueryAlias(alias) => {
-                let order = self.order_of(&alias.input)?;
-                renamed(order, |column| visible(&alias.schema, Some(&alias.alias), column.name()))
+                self.order_of(&alias.input)?.renamed(|column| visible(&alias.schema, Some(&alias.alias), column.name()))
             }
-            LogicalPlan::Projection(projection) => {
-                let order = self.order_of(&projection.input)?;
-                renamed(order, |column| {
-                    let position = projection.expr.iter().position(|expr| is_column(expr, column))?;
-                    Some(Column::from(projection.schema.qualified_field(position)))
-                })
-            }
+            LogicalPlan::Projection(projection) => self.order_of(&projection.input)?.renamed(|column| {
+                let position = projection.expr.iter().position(|expr| is_column(expr, column))?;
+                Some(Column::from(projection.schema.qualified_field(position)))
+            }),
             _ => None,
         }
     }
+}
+
+impl TimeOrder {
+    /// The order with every column replaced; `None` when one of them is out of reach.
+    fn renamed(self, replacement: impl Fn(&Column) -> Option<Column>) -> Option<Self> {
+        let series = match self.series {
+            Some(series) => Some(replacement(&series)?),
+            None => None,
+        };
+        Some(Self { keys: renamed(self.keys, replacement)?, series })
+    }
+}
+
+/// Whether only rows with one value of the column pass: `column = constant` is among what must hold.
+fn chooses_one(predicate: &Expr, column: &Column) -> bool {
+    split_conjunction(predicate).into_iter().any(|part| match part {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let fixes = |this: &Expr, other: &Expr| is_column(this, column) && other.column_refs().is_empty() && !other.is_volatile();
+            fixes(left, right) || fixes(right, left)
+        }
+        Expr::InList(list) => !list.negated && list.list.len() == 1 && is_column(&list.expr, column),
+        _ => false,
+    })
 }
 
 impl AnalyzerRule for RequireTimeOrder {
@@ -199,19 +246,21 @@ fn metric_of(expr: &Expr) -> Option<&'static Metric> {
 }
 
 /// Checks a call and gives it the order, where it needs one and has none.
-fn with_order(expr: Expr, declared: Option<&[SortExpr]>) -> Result<Transformed<Expr>> {
+fn with_order(expr: Expr, declared: Option<&TimeOrder>, groups: &[Expr]) -> Result<Transformed<Expr>> {
     let Some(metric) = metric_of(&expr) else { return Ok(Transformed::no(expr)) };
     match expr {
         Expr::AggregateFunction(mut call) => {
             check(metric, &call.params.args, call.params.distinct)?;
-            let order = missing_order(metric, &call.params.args, &call.params.order_by, declared, false)?;
+            let source = Source { declared, groups, over: false };
+            let order = source.missing_order(metric, &call.params.args, &call.params.order_by)?;
             let changed = !order.is_empty();
             call.params.order_by.extend(order);
             Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
         }
         Expr::WindowFunction(mut call) => {
             check(metric, &call.params.args, call.params.distinct)?;
-            let order = missing_order(metric, &call.params.args, &call.params.order_by, declared, true)?;
+            let source = Source { declared, groups: &call.params.partition_by, over: true };
+            let order = source.missing_order(metric, &call.params.args, &call.params.order_by)?;
             let changed = !order.is_empty();
             call.params.order_by.extend(order);
             Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
@@ -225,15 +274,40 @@ fn check(metric: &Metric, args: &[Expr], distinct: bool) -> Result<()> {
     if distinct && !metric.allows_distinct() { no_distinct(metric) } else { Ok(()) }
 }
 
-/// The order to add to a call: none, or the declared one.
-fn missing_order(metric: &Metric, args: &[Expr], order: &[SortExpr], declared: Option<&[SortExpr]>, over: bool) -> Result<Vec<SortExpr>> {
-    if !metric.needs_order() || !order.is_empty() {
-        return Ok(vec![]);
+/// Where a call takes its rows from.
+struct Source<'a> {
+    declared: Option<&'a TimeOrder>,
+    /// What the rows are grouped or partitioned by.
+    groups: &'a [Expr],
+    /// In a window call.
+    over: bool,
+}
+
+impl Source<'_> {
+    /// The order to add to a call: none, or the declared one.
+    fn missing_order(&self, metric: &Metric, args: &[Expr], order: &[SortExpr]) -> Result<Vec<SortExpr>> {
+        if !metric.needs_order() || !order.is_empty() {
+            return Ok(vec![]);
+        }
+        match self.declared {
+            None => plan_err!("{}", missing(metric, &written(args), self.over)),
+            Some(TimeOrder { series: Some(series), .. }) if !self.groups.iter().any(|group| is_column(group, series)) => {
+                plan_err!("{}", several_series(metric, &written(args), &series.name, self.over))
+            }
+            Some(declared) => Ok(declared.keys.clone()),
+        }
     }
-    match declared {
-        Some(declared) => Ok(declared.to_vec()),
-        None => plan_err!("{}", missing(metric, &written(args), over)),
-    }
+}
+
+/// The message for a path metric over the mixed rows of several series.
+fn several_series(metric: &Metric, args: &str, series: &str, over: bool) -> String {
+    let name = metric.name;
+    let clause = if over { "PARTITION BY" } else { "GROUP BY" };
+    format!(
+        "{name}({args}) mixes the rows of several series, which have no order among each other: add {clause} {series}, choose one by \
+         WHERE {series} = '...', or sum the series of each period first: SELECT {name}(total ORDER BY date) FROM (SELECT date, sum({args}) AS total \
+         FROM ... GROUP BY date)"
+    )
 }
 
 /// The message for a path metric without a time order. `over`: in a window call.
@@ -273,6 +347,6 @@ impl FunctionRewrite for RequireExplicitOrder {
     }
 
     fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
-        with_order(expr, None)
+        with_order(expr, None, &[])
     }
 }

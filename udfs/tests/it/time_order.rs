@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
+use datafusion::common::Column;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{SortExpr, col};
 use datafusion::prelude::SessionContext;
-use datafusion_functions_finance::{RequireTimeOrder, all_functions};
+use datafusion_functions_finance::{DeclaredOrder, RequireTimeOrder, TimeOrder, all_functions};
 
 use crate::session::{X, batch, error, number, numbers, pick, register_series, rows, session, some};
 
@@ -125,20 +126,59 @@ async fn external_tables_declare_with_order() {
 }
 
 /// Tables with a column `pnl` are in the order of `d`, as another crate may declare it for its own tables.
-fn of_profits(table: &dyn TableProvider) -> Option<Vec<SortExpr>> {
-    table.schema().column_with_name("pnl").map(|_| by_day())
+fn of_profits(table: &dyn TableProvider) -> Option<TimeOrder> {
+    table.schema().column_with_name("pnl").map(|_| TimeOrder::from(by_day()))
+}
+
+fn session_with(lookup: DeclaredOrder) -> SessionContext {
+    let mut state =
+        SessionStateBuilder::new().with_default_features().with_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(lookup)));
+    state.aggregate_functions().get_or_insert_default().extend(all_functions().unwrap());
+    SessionContext::new_with_state(state.build())
 }
 
 #[tokio::test]
 async fn another_crate_adds_its_own_lookup() {
-    let mut state =
-        SessionStateBuilder::new().with_default_features().with_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(of_profits)));
-    state.aggregate_functions().get_or_insert_default().extend(all_functions().unwrap());
-    let ctx = SessionContext::new_with_state(state.build());
+    let ctx = session_with(of_profits);
     let whole: RecordBatch = batch(&[("pnl", some(X))]);
     let parts = vec![vec![pick(&whole, &[7, 5, 3, 1])], vec![pick(&whole, &[0, 2, 4, 6])]];
     ctx.register_table("t", Arc::new(MemTable::try_new(whole.schema(), parts).unwrap())).unwrap();
     assert_eq!(drawdown(&ctx, "t").await, Some(-105.0));
     register_series(&ctx, "u", &some(X));
     assert!(error(&ctx, "SELECT max_drawdown_pnl(x) FROM u").await.contains("needs a time order"));
+}
+
+/// Tables with a column `s` hold a series for each of its values.
+fn of_series(table: &dyn TableProvider) -> Option<TimeOrder> {
+    let series = table.schema().column_with_name("s").map(|_| Column::from_name("s"))?;
+    Some(TimeOrder { keys: vec![col("d").sort(true, false), col("s").sort(true, false)], series: Some(series) })
+}
+
+#[tokio::test]
+async fn rows_of_several_series_have_no_order_among_each_other() {
+    let ctx = session_with(of_series);
+    ctx.sql("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a', 5.0), (1, 'b', -9.0), (2, 'a', -3.0), (2, 'b', 9.0)) AS v(d, s, pnl)")
+        .await
+        .unwrap();
+    for one in [
+        "max_drawdown_pnl(pnl) FROM t WHERE s = 'a'",
+        "max_drawdown_pnl(pnl) FROM (SELECT pnl, d AS day, s AS name FROM t) WHERE name IN ('a') AND pnl < 100",
+        "max_drawdown_pnl(pnl) FROM t GROUP BY s ORDER BY s LIMIT 1",
+        "max_drawdown_pnl(pnl) FROM t AS other GROUP BY s, d > 7 ORDER BY s LIMIT 1",
+        "max_drawdown_pnl(pnl) OVER (PARTITION BY s) FROM t ORDER BY s LIMIT 1",
+    ] {
+        assert_eq!(numbers(&ctx, &format!("SELECT {one}")).await, [Some(-3.0)], "{one}");
+    }
+    for (mixed, remedy) in [
+        ("max_drawdown_pnl(pnl) FROM t", "add GROUP BY s"),
+        ("max_drawdown_pnl(pnl) FROM t WHERE s <> 'b'", "choose one by WHERE s = '...'"),
+        ("max_drawdown_pnl(pnl) FROM t GROUP BY d", "SELECT max_drawdown_pnl(total ORDER BY date) FROM (SELECT date, sum(pnl) AS total"),
+        ("max_drawdown_pnl(pnl) FROM t GROUP BY ROLLUP(s)", "add GROUP BY s"),
+        ("max_drawdown_pnl(pnl) OVER () FROM t", "add PARTITION BY s"),
+    ] {
+        let message = error(&ctx, &format!("SELECT {mixed}")).await;
+        assert!(message.contains("mixes the rows of several series") && message.contains(remedy), "{mixed}: {message}");
+    }
+    // An order that the user writes is taken literally.
+    assert_eq!(numbers(&ctx, "SELECT max_drawdown_pnl(pnl ORDER BY d, s) FROM t").await, [Some(-12.0)]);
 }
