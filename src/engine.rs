@@ -13,7 +13,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
-use datafusion_functions_finance::{RequireTimeOrder, StreamTimeOrder};
+use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamTimeOrder};
 use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
@@ -295,6 +295,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_runtime_env(runtime(config)?)
         .with_default_features()
         .with_query_planner(DeltaPlanner::new())
+        .with_physical_optimizer_rule(Arc::new(SingleStage))
         .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
         .build();
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use crate::constants::Constants;
 use crate::metric::ResultKind;
 use crate::row::Row;
-use crate::states::{Formula, SampleFormula, State};
+use crate::states::{Formula, SampleFormula, State, Values};
 
 /// A formula with its constants.
 #[derive(Debug)]
@@ -55,9 +55,16 @@ pub(crate) struct SampleFinish {
     pub(crate) constants: Constants,
 }
 
-/// The result over rows sorted by [`Row::order`] (NaN last).
-pub(crate) trait OfSorted<R>: Debug + Send + Sync + 'static {
+/// The result over rows whose order does not matter.
+pub(crate) trait OfSorted<R: Row>: Debug + Send + Sync + 'static {
+    /// Over rows sorted by [`Row::order`] (NaN last).
     fn of_sorted(&self, rows: &[R]) -> Option<f64>;
+
+    /// Over rows in any order, which it may change; with `distinct` equal rows count once.
+    fn of_rows(&self, rows: &mut [R], distinct: bool) -> Option<f64> {
+        let kept = sort(rows, distinct);
+        self.of_sorted(&rows[..kept])
+    }
 }
 
 impl<S: State> OfSorted<S::Row> for Finish<S> {
@@ -72,7 +79,19 @@ impl OfSorted<f64> for SampleFinish {
         if last.is_nan() {
             return Some(f64::NAN);
         }
-        (self.formula)(values, &self.constants).map(|x| x + 0.0)
+        (self.formula)(Values::Sorted(values), &self.constants).map(|x| x + 0.0)
+    }
+
+    fn of_rows(&self, values: &mut [f64], distinct: bool) -> Option<f64> {
+        if distinct {
+            let kept = sort(values, true);
+            return self.of_sorted(&values[..kept]);
+        }
+        match values.iter().any(|x| x.is_nan()) {
+            _ if values.is_empty() => None,
+            true => Some(f64::NAN),
+            false => (self.formula)(Values::Unsorted(values), &self.constants).map(|x| x + 0.0),
+        }
     }
 }
 

@@ -27,7 +27,8 @@
 //! * Rates are annual and are spread geometrically over `periods_per_year` (252 unless given). Everything after the series must be
 //!   constant; a wrong type, count, range or method is a planning error that names the allowed values.
 //! * Path metrics need a time order: `f(x ORDER BY t)`, `f(x) OVER (ORDER BY t)`, or a table that declares its order. Otherwise planning
-//!   fails. Rows with equal keys have no defined order among each other: give enough keys (`ORDER BY date, start_time`).
+//!   fails. Rows with equal keys have no defined order among each other: give enough keys (`ORDER BY date, start_time`). So that the
+//!   answer does not change with the number of threads, an aggregate takes them by value; rows of a declared order and windows as they lie.
 //! * Functions whose name ends in `_pnl` add currency, the others compound returns.
 //! * Every function works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
 //!   metrics with `DISTINCT`.
@@ -36,7 +37,8 @@
 //!
 //! [`METRICS`] is the table; one entry is one function. Nearly every metric is a short formula over one of a few mergeable states, and the
 //! hard part (NULLs, groups, merging, frames) is written once per kind of state. [`MetricUdaf`] carries an entry into DataFusion,
-//! [`RequireTimeOrder`] checks the calls while planning. [`StreamTimeOrder`] is optional: it saves memory where rows come in time order.
+//! [`RequireTimeOrder`] checks the calls while planning. Two physical rules are optional: [`SingleStage`] saves memory and time where rows
+//! must be kept, [`StreamTimeOrder`] where they come in time order.
 
 mod accumulate;
 mod constants;
@@ -44,6 +46,7 @@ mod finish;
 pub mod metric;
 pub mod metrics;
 mod row;
+mod single_stage;
 mod states;
 mod stream_time_order;
 mod time_order;
@@ -59,6 +62,7 @@ use datafusion::prelude::SessionContext;
 pub use constants::Role;
 pub use metric::{Argument, Example, Family, Metric, ResultKind, Sample};
 pub use metrics::{METRICS, find, functions};
+pub use single_stage::SingleStage;
 pub use stream_time_order::StreamTimeOrder;
 pub use time_order::{DeclaredOrder, RequireTimeOrder, TimeOrder};
 pub use udaf::MetricUdaf;

@@ -12,9 +12,9 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, GroupsAccumulator, ReversedUDAF, Signature, TypeSignature,
     Volatility,
 };
-use datafusion::physical_expr::PhysicalSortExpr;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
-use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, drawdown_type, state_fields};
+use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, RowsKept, drawdown_type, state_fields};
 use crate::constants::{Constants, Role};
 use crate::metric::{Metric, ResultKind};
 
@@ -66,6 +66,12 @@ impl MetricUdaf {
     pub fn in_time_order(&self) -> Option<Self> {
         let gains = self.metric.needs_order() && self.metric.result != ResultKind::Drawdown;
         gains.then(|| Self { in_time_order: true, ..self.clone() })
+    }
+
+    /// Whether the state of a call is all its rows; false where the call is not valid.
+    pub(crate) fn keeps_rows(&self, args: &[Arc<dyn PhysicalExpr>], distinct: bool) -> bool {
+        let constants = Constants::of_physical(self.metric, args);
+        distinct || constants.is_ok_and(|constants| self.metric.compute.make(constants.method, RowsKept(!self.in_time_order)))
     }
 
     fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {

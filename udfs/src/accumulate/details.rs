@@ -173,7 +173,7 @@ impl<W: Walk> Keep for KeepTimed<W> {
         let mut offset = 0;
         let mut found = Vec::with_capacity(ends.len());
         for rows in groups(items, ends) {
-            in_order(rows, |a, b| a.0.cmp(&b.0));
+            in_order(rows, |a, b| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1)).then_with(|| a.2.cmp(&b.2)));
             let mut search = DeepestSearch::<W>::default();
             rows.iter().for_each(|row| search.push(row.1));
             found.push(Found { deepest: search.found(), offset, rows: rows.len() });

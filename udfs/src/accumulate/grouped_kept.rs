@@ -1,19 +1,59 @@
-//! Many groups whose rows are kept: one flat list of rows with their groups, brought together by a counting sort when results are due.
+//! Many groups whose rows are kept: rows lie in blocks of neighbouring groups, each brought together by a counting sort when its results
+//! are due.
+
+use std::collections::VecDeque;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::common::{Result, resources_err};
+use datafusion::arrow::compute::concat;
+use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::keep::Keep;
 
-/// The kept rows of all groups, in the order of arrival; no allocation per group.
+/// Groups that share a block. Few enough that a block is sorted in the processor's cache, many enough that appending is sequential.
+const BLOCK: usize = 1024;
+
+/// Rows of the largest chunk of a block; the first is [`FIRST_CHUNK`] long, each following one twice as long.
+const LARGEST_CHUNK: usize = 4096;
+const FIRST_CHUNK: usize = 64;
+
+/// The kept rows of all groups; no allocation per group, and no row is ever moved to make room.
 #[derive(Debug)]
 pub(super) struct GroupedKept<C: Keep> {
     keep: C,
-    groups: Vec<u32>,
-    items: Vec<C::Item>,
+    rows: Blocks<C::Item>,
+    /// Bytes that rows hold on the heap.
     heap: usize,
-    total: usize,
+}
+
+/// Rows by blocks of groups.
+#[derive(Debug)]
+struct Blocks<T> {
+    blocks: VecDeque<Block<T>>,
+    /// Groups of the first block that were emitted already.
+    skipped: usize,
+    /// Groups that are still here.
+    groups: usize,
+    bytes: usize,
+}
+
+/// The rows of [`BLOCK`] neighbouring groups in the order of arrival.
+#[derive(Debug)]
+struct Block<T> {
+    chunks: Vec<Chunk<T>>,
+    rows: usize,
+}
+
+/// Rows with the places of their groups in the block.
+#[derive(Debug)]
+struct Chunk<T> {
+    places: Vec<u16>,
+    items: Vec<T>,
+}
+
+impl<T> Chunk<T> {
+    /// Bytes of a row.
+    const ROW: usize = size_of::<u16>() + size_of::<T>();
 }
 
 /// Rows of consecutive groups; group `i` ends before `ends[i]`.
@@ -22,51 +62,117 @@ struct Emitted<T> {
     ends: Vec<usize>,
 }
 
-impl<C: Keep> GroupedKept<C> {
-    pub(super) fn new(keep: C) -> Self {
-        Self { keep, groups: Vec::new(), items: Vec::new(), heap: 0, total: 0 }
+impl<T: Default> Blocks<T> {
+    fn new() -> Self {
+        Self { blocks: VecDeque::new(), skipped: 0, groups: 0, bytes: 0 }
     }
 
-    fn grow(&mut self, total: usize) -> Result<()> {
-        if u32::try_from(total).is_err() {
-            return resources_err!("finance functions hold at most {} groups, the query has {total}", u32::MAX);
+    fn grow(&mut self, groups: usize) {
+        self.groups = groups;
+        let blocks = (self.skipped + groups).div_ceil(BLOCK);
+        self.blocks.resize_with(blocks, || Block { chunks: Vec::new(), rows: 0 });
+    }
+
+    #[inline]
+    fn push(&mut self, group: usize, item: T) {
+        let group = self.skipped + group;
+        self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u16, item) * Chunk::<T>::ROW;
+    }
+
+    /// Takes the rows of the next groups, at most `limit` and no more than those of one block.
+    fn take(&mut self, limit: usize) -> Emitted<T> {
+        let taken = limit.min(BLOCK - self.skipped).min(self.groups);
+        let places = self.skipped..self.skipped + taken;
+        let ends_block = places.end == BLOCK || taken == self.groups;
+        let before = self.blocks.front().map_or(0, Block::capacity);
+        let block = if ends_block { self.blocks.pop_front() } else { self.blocks.front_mut().map(|block| block.split(places.end)) };
+        let left = if ends_block { 0 } else { self.blocks.front().map_or(0, Block::capacity) };
+        self.bytes = self.bytes + left * Chunk::<T>::ROW - before * Chunk::<T>::ROW;
+        self.skipped = if ends_block { 0 } else { places.end };
+        self.groups -= taken;
+        block.map_or_else(|| Emitted { items: Vec::new(), ends: vec![0; taken] }, |block| block.sorted(places))
+    }
+}
+
+impl<T: Default> Block<T> {
+    /// Appends a row; returns for how many rows room was made.
+    #[inline]
+    fn push(&mut self, place: u16, item: T) -> usize {
+        self.rows += 1;
+        if let Some(chunk) = self.chunks.last_mut().filter(|chunk| chunk.items.len() < chunk.items.capacity()) {
+            chunk.places.push(place);
+            chunk.items.push(item);
+            return 0;
         }
-        self.total = total;
-        Ok(())
+        let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.items.capacity()).min(LARGEST_CHUNK));
+        let mut chunk = Chunk { places: Vec::with_capacity(room), items: Vec::with_capacity(room) };
+        chunk.places.push(place);
+        chunk.items.push(item);
+        self.chunks.push(chunk);
+        room
     }
 
-    /// Takes the rows of the groups to emit; the others keep their order and get lower group numbers.
-    fn take(&mut self, emit_to: EmitTo) -> Emitted<C::Item> {
-        let emitted = match emit_to {
-            EmitTo::All => self.total,
-            EmitTo::First(n) => n.min(self.total),
-        };
-        let mut next = vec![0; emitted + 1];
-        self.groups.iter().map(|&g| g as usize).filter(|&g| g < emitted).for_each(|g| next[g + 1] += 1);
-        (0..emitted).for_each(|g| next[g + 1] += next[g]);
-        let ends = next[1..].to_vec();
-        let mut items: Vec<C::Item> = Vec::new();
-        items.resize_with(next[emitted], Default::default);
-        let mut kept = 0;
-        for i in 0..self.items.len() {
-            let (group, item) = (self.groups[i] as usize, std::mem::take(&mut self.items[i]));
-            if group < emitted {
-                items[next[group]] = item;
-                next[group] += 1;
-            } else {
-                self.groups[kept] = (group - emitted) as u32;
-                self.items[kept] = item;
-                kept += 1;
+    /// Takes out the rows of the groups before `end`.
+    fn split(&mut self, end: usize) -> Self {
+        let [mut taken, mut left] = [(); 2].map(|()| Self { chunks: Vec::new(), rows: 0 });
+        for chunk in self.chunks.drain(..) {
+            for (place, item) in chunk.places.into_iter().zip(chunk.items) {
+                if usize::from(place) < end {
+                    taken.push(place, item)
+                } else {
+                    left.push(place, item)
+                };
             }
         }
-        self.groups.truncate(kept);
-        self.items.truncate(kept);
-        if kept == 0 {
-            (self.groups, self.items) = (Vec::new(), Vec::new());
+        *self = left;
+        taken
+    }
+
+    /// The rows by group, in the order of arrival within each.
+    fn sorted(self, places: std::ops::Range<usize>) -> Emitted<T> {
+        let mut next = vec![0; BLOCK + 1];
+        self.chunks.iter().flat_map(|chunk| &chunk.places).for_each(|&place| next[usize::from(place) + 1] += 1);
+        (0..BLOCK).for_each(|place| next[place + 1] += next[place]);
+        let ends = next[1..][places].to_vec();
+        let mut items: Vec<T> = Vec::new();
+        items.resize_with(self.rows, T::default);
+        for chunk in self.chunks {
+            for (place, item) in chunk.places.into_iter().zip(chunk.items) {
+                let at = &mut next[usize::from(place)];
+                items[*at] = item;
+                *at += 1;
+            }
         }
-        self.heap = self.items.iter().map(|item| self.keep.heap(item)).sum();
-        self.total -= emitted;
         Emitted { items, ends }
+    }
+
+    /// Rows that there is room for.
+    fn capacity(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.items.capacity()).sum()
+    }
+}
+
+impl<C: Keep> GroupedKept<C> {
+    pub(super) fn new(keep: C) -> Self {
+        Self { keep, rows: Blocks::new(), heap: 0 }
+    }
+
+    /// What `of` makes of the rows of the groups to emit, block by block, joined.
+    fn emit(&mut self, emit_to: EmitTo, of: impl Fn(&C, &mut Emitted<C::Item>) -> Result<Vec<ArrayRef>>) -> Result<Vec<ArrayRef>> {
+        let mut due = match emit_to {
+            EmitTo::All => self.rows.groups,
+            EmitTo::First(n) => n.min(self.rows.groups),
+        };
+        let mut parts: Vec<Vec<ArrayRef>> = vec![];
+        while due > 0 || parts.is_empty() {
+            let mut emitted = self.rows.take(due);
+            due -= emitted.ends.len();
+            self.heap -= emitted.items.iter().map(|item| self.keep.heap(item)).sum::<usize>();
+            parts.push(of(&self.keep, &mut emitted)?);
+        }
+        let columns = parts[0].len();
+        let column = |i: usize| Ok(concat(&parts.iter().map(|part| part[i].as_ref()).collect::<Vec<_>>())?);
+        (0..columns).map(column).collect()
     }
 }
 
@@ -78,32 +184,29 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        let Self { keep, groups, items, heap, .. } = self;
+        self.rows.grow(total_num_groups);
+        let Self { keep, rows, heap } = self;
         keep.read(values, opt_filter, |i, item| {
             *heap += keep.heap(&item);
-            groups.push(group_indices[i] as u32);
-            items.push(item);
+            rows.push(group_indices[i], item);
         })
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let mut emitted = self.take(emit_to);
-        self.keep.evaluate(&mut emitted.items, &emitted.ends)
+        let mut columns = self.emit(emit_to, |keep, rows| Ok(vec![keep.evaluate(&mut rows.items, &rows.ends)?]))?;
+        Ok(columns.swap_remove(0))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let emitted = self.take(emit_to);
-        self.keep.write_partial(&emitted.items, &emitted.ends)
+        self.emit(emit_to, |keep, rows| keep.write_partial(&rows.items, &rows.ends))
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
-        self.grow(total_num_groups)?;
-        let Self { keep, groups, items, heap, .. } = self;
+        self.rows.grow(total_num_groups);
+        let Self { keep, rows, heap } = self;
         keep.read_partial(values, |i, item| {
             *heap += keep.heap(&item);
-            groups.push(group_indices[i] as u32);
-            items.push(item);
+            rows.push(group_indices[i], item);
         })
     }
 
@@ -121,6 +224,43 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.groups.capacity() * size_of::<u32>() + self.items.capacity() * size_of::<C::Item>() + self.heap
+        size_of_val(self) + self.rows.bytes + self.rows.blocks.capacity() * size_of::<Block<C::Item>>() + self.heap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows `(group, arrival)` of `blocks` taken `step` groups at a time.
+    fn taken(mut blocks: Blocks<(usize, usize)>, step: usize) -> Vec<Vec<(usize, usize)>> {
+        let mut groups = vec![];
+        while blocks.groups > 0 {
+            let emitted = blocks.take(step);
+            let starts = std::iter::once(0).chain(emitted.ends.iter().copied());
+            groups.extend(starts.zip(&emitted.ends).map(|(start, &end)| emitted.items[start..end].to_vec()));
+        }
+        assert_eq!(blocks.bytes, 0);
+        groups
+    }
+
+    #[test]
+    fn rows_come_out_by_group_in_the_order_of_arrival() {
+        for step in [1, 7, BLOCK - 1, BLOCK, usize::MAX] {
+            let mut blocks = Blocks::new();
+            let (groups, rows) = (2 * BLOCK + 5, 9 * BLOCK);
+            for arrival in 0..rows {
+                blocks.grow(groups);
+                // Group 3 stays empty.
+                let group = (arrival * 31) % groups;
+                blocks.push(if group == 3 { 4 } else { group }, (group, arrival));
+            }
+            let out = taken(blocks, step);
+            assert_eq!(out.len(), groups);
+            assert_eq!(out.iter().map(Vec::len).sum::<usize>(), rows);
+            assert!(out[3].is_empty());
+            assert!(out.iter().enumerate().all(|(group, rows)| rows.iter().all(|row| row.0 == group || row.0 == 3)));
+            assert!(out.iter().all(|rows| rows.is_sorted_by_key(|row| row.1)), "step {step}");
+        }
     }
 }

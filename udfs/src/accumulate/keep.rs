@@ -10,7 +10,7 @@ use datafusion::common::{Result, exec_datafusion_err};
 use super::key::{Key, KeyEncoder};
 use super::partial::{ListsBuilder, bounds, doubles, lists, lists_of};
 use super::{Call, Input};
-use crate::finish::{Finish, OfSorted, sort};
+use crate::finish::{Finish, OfSorted};
 use crate::metric::NullRows;
 use crate::row::{Row, Series};
 use crate::states::State;
@@ -91,11 +91,24 @@ impl<R: Row, F: OfSorted<R>> Keep for KeepSorted<R, F> {
     }
 
     fn evaluate(&self, items: &mut [R], ends: &[usize]) -> Result<ArrayRef> {
-        let results = groups(items, ends).map(|rows| {
-            let kept = sort(rows, self.distinct);
-            self.finish.of_sorted(&rows[..kept])
-        });
-        Ok(self.input.result.array(results))
+        Ok(self.input.result.array(groups(items, ends).map(|rows| self.finish.of_rows(rows, self.distinct))))
+    }
+}
+
+/// A value and its order key, without padding between them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keyed<K> {
+    key: K,
+    value: [u8; 8],
+}
+
+impl<K: Key> Keyed<K> {
+    fn new(key: K, value: f64) -> Self {
+        Self { key, value: value.to_ne_bytes() }
+    }
+
+    fn value(&self) -> f64 {
+        f64::from_ne_bytes(self.value)
     }
 }
 
@@ -115,37 +128,38 @@ impl<S, K> KeepOrdered<S, K> {
 }
 
 impl<S: State<Row = f64>, K: Key> Keep for KeepOrdered<S, K> {
-    type Item = (K, f64);
+    type Item = Keyed<K>;
 
-    fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, keep: impl FnMut(usize, (K, f64))) -> Result<()> {
-        self.rows.read(values, filter, keep)
+    fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, mut keep: impl FnMut(usize, Keyed<K>)) -> Result<()> {
+        self.rows.read(values, filter, |i, (key, value)| keep(i, Keyed::new(key, value)))
     }
 
-    fn read_partial(&self, partial: &[ArrayRef], mut keep: impl FnMut(usize, (K, f64))) -> Result<()> {
+    fn read_partial(&self, partial: &[ArrayRef], mut keep: impl FnMut(usize, Keyed<K>)) -> Result<()> {
         read_keyed(partial, |i, _, key, value| {
-            keep(i, (K::of(key)?, value));
+            keep(i, Keyed::new(K::of(key)?, value));
             Ok(())
         })
     }
 
-    fn write_partial(&self, items: &[(K, f64)], ends: &[usize]) -> Result<Vec<ArrayRef>> {
-        write_keyed(items.iter().map(|(key, value)| (key, *value)), ends)
+    fn write_partial(&self, items: &[Keyed<K>], ends: &[usize]) -> Result<Vec<ArrayRef>> {
+        write_keyed(items.iter().map(|item| (&item.key, item.value())), ends)
     }
 
-    fn evaluate(&self, items: &mut [(K, f64)], ends: &[usize]) -> Result<ArrayRef> {
+    fn evaluate(&self, items: &mut [Keyed<K>], ends: &[usize]) -> Result<ArrayRef> {
         let results = groups(items, ends).map(|rows| {
-            in_order(rows, |a, b| a.0.cmp(&b.0));
-            self.finish.fold(rows.iter().map(|row| row.1))
+            in_order(rows, |a, b| a.key.cmp(&b.key).then_with(|| a.value().total_cmp(&b.value())));
+            self.finish.fold(rows.iter().map(Keyed::value))
         });
         Ok(self.input.result.array(results))
     }
 
-    fn heap(&self, item: &(K, f64)) -> usize {
-        item.0.heap()
+    fn heap(&self, item: &Keyed<K>) -> usize {
+        item.key.heap()
     }
 }
 
-/// Sorts rows by their keys unless they came in order.
+/// Sorts rows unless they came in order. Rows with equal keys have no order of their own; `order` goes on to their values, so that the
+/// result does not depend on how the rows were dealt to threads.
 pub(super) fn in_order<T>(rows: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
     if !rows.is_sorted_by(|a, b| order(a, b).is_le()) {
         rows.sort_by(order);

@@ -1,4 +1,5 @@
-//! Order keys of rows, as bytes whose comparison is the `ORDER BY` (DESC and NULLS FIRST included), packed into integers where they fit.
+//! Order keys of rows, as bytes whose comparison is the `ORDER BY` (DESC and NULLS FIRST included), without allocation where they are short:
+//! 5 bytes hold a date, 10 a timestamp or a date and a time in seconds, 18 two of 8 bytes.
 
 use std::fmt::Debug;
 
@@ -13,6 +14,16 @@ use datafusion::common::{Result, exec_err};
 pub(crate) struct OrderKey {
     pub(crate) data_type: DataType,
     pub(crate) options: SortOptions,
+}
+
+/// A key's bytes, without alignment: beside a value they take just their sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Packed<const N: usize>([u8; N]);
+
+impl<const N: usize> Default for Packed<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
 }
 
 /// The key of a row.
@@ -32,26 +43,19 @@ pub(crate) trait Key: Clone + Default + Debug + Ord + Send + Sync + 'static {
     }
 }
 
-/// Keys of up to 8 bytes, such as one date.
-impl Key for u64 {
+/// Keys of up to `N` bytes. All keys of an order are of one length, so that the padding never decides.
+impl<const N: usize> Key for Packed<N> {
     fn of(bytes: &[u8]) -> Result<Self> {
-        padded(bytes).map(u64::from_be_bytes)
+        let mut key = [0; N];
+        let Some(front) = key.get_mut(..bytes.len()) else {
+            return exec_err!("finance function: order key of {} bytes where at most {N} were planned", bytes.len());
+        };
+        front.copy_from_slice(bytes);
+        Ok(Self(key))
     }
 
     fn bytes<T>(&self, write: impl FnOnce(&[u8]) -> T) -> T {
-        write(&self.to_be_bytes())
-    }
-}
-
-/// Keys of up to 16 bytes, such as one timestamp or a date and a time in seconds.
-impl Key for [u64; 2] {
-    fn of(bytes: &[u8]) -> Result<Self> {
-        let (high, low) = bytes.split_at(bytes.len().min(8));
-        Ok([u64::of(high)?, u64::of(low)?])
-    }
-
-    fn bytes<T>(&self, write: impl FnOnce(&[u8]) -> T) -> T {
-        write([self[0].to_be_bytes(), self[1].to_be_bytes()].as_flattened())
+        write(&self.0)
     }
 }
 
@@ -70,15 +74,6 @@ impl Key for Box<[u8]> {
     }
 }
 
-fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
-    let mut key = [0; N];
-    let Some(front) = key.get_mut(..bytes.len()) else {
-        return exec_err!("finance function: order key of {} bytes where at most {N} were planned", bytes.len());
-    };
-    front.copy_from_slice(bytes);
-    Ok(key)
-}
-
 /// What can be made once the type of the keys is known.
 pub(super) trait ForKey {
     type Made;
@@ -90,8 +85,9 @@ pub(super) trait ForKey {
 pub(super) fn by_width<M: ForKey>(order: &[OrderKey], maker: M) -> M::Made {
     let width = order.iter().map(|key| encoded_width(&key.data_type)).sum::<Option<usize>>();
     match width {
-        Some(0..=8) => maker.make::<u64>(),
-        Some(9..=16) => maker.make::<[u64; 2]>(),
+        Some(0..=5) => maker.make::<Packed<5>>(),
+        Some(6..=10) => maker.make::<Packed<10>>(),
+        Some(11..=18) => maker.make::<Packed<18>>(),
         _ => maker.make::<Box<[u8]>>(),
     }
 }
@@ -140,18 +136,18 @@ mod tests {
         let order = [OrderKey { data_type: DataType::Date32, options: SortOptions { descending: true, nulls_first: false } }];
         let encoder = KeyEncoder::try_new(&order).unwrap();
         let rows = encoder.encode(&[Arc::new(Date32Array::from(vec![Some(3), Some(-7), None, Some(20_000)]))]).unwrap();
-        let keys: Vec<u64> = rows.iter().map(|row| u64::of(row.as_ref()).unwrap()).collect();
+        let keys: Vec<Packed<5>> = rows.iter().map(|row| Packed::of(row.as_ref()).unwrap()).collect();
         assert!(keys[3] < keys[0] && keys[0] < keys[1] && keys[1] < keys[2], "{keys:?}");
     }
 
     #[test]
-    fn two_words_hold_a_nine_byte_key_and_give_it_back() {
+    fn ten_bytes_hold_a_nine_byte_key_and_give_it_back() {
         let encoder = KeyEncoder::try_new(&[OrderKey { data_type: DataType::Int64, options: SortOptions::default() }]).unwrap();
         let rows = encoder.encode(&[Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, i64::MAX]))]).unwrap();
-        let keys: Vec<[u64; 2]> = rows.iter().map(|row| <[u64; 2]>::of(row.as_ref()).unwrap()).collect();
+        let keys: Vec<Packed<10>> = rows.iter().map(|row| Packed::of(row.as_ref()).unwrap()).collect();
         assert!(keys.is_sorted());
-        let again: Vec<[u64; 2]> = keys.iter().map(|k| k.bytes(<[u64; 2]>::of).unwrap()).collect();
+        let again: Vec<Packed<10>> = keys.iter().map(|k| k.bytes(Packed::of).unwrap()).collect();
         assert_eq!(keys, again);
-        assert!(u64::of(rows.row(0).as_ref()).is_err());
+        assert!(Packed::<5>::of(rows.row(0).as_ref()).is_err());
     }
 }

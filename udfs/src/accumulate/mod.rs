@@ -79,6 +79,29 @@ pub(crate) struct AccumulatorMaker<'a> {
     pub(crate) sliding: bool,
 }
 
+/// Tells whether an accumulator keeps all its rows; those of path metrics do if this says so.
+pub(crate) struct RowsKept(pub(crate) bool);
+
+impl Maker for RowsKept {
+    type Made = bool;
+
+    fn mergeable<S: Partial>(self, _: Formula<S>) -> bool {
+        false
+    }
+
+    fn sample(self, _: SampleFormula) -> bool {
+        true
+    }
+
+    fn path<S: State<Row = f64>>(self, _: Formula<S>) -> bool {
+        self.0
+    }
+
+    fn details<W: Walk>(self) -> bool {
+        true
+    }
+}
+
 /// Makes the accumulator of many groups.
 pub(crate) struct GroupsMaker<'a>(pub(crate) &'a Call);
 

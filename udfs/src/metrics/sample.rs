@@ -6,7 +6,7 @@ use super::order_free::{kurtosis, skewness};
 use super::ratio;
 use crate::constants::{BILLION, Constants, Method};
 use crate::metric::{Example, Family, Metric, ResultKind, Sample};
-use crate::states::{Compute, HigherMoments, Moments, expected_shortfall, quantile, upper_quantile};
+use crate::states::{Compute, HigherMoments, Moments};
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -22,7 +22,7 @@ pub(super) const METRICS: &[Metric] = &[
         result: ResultKind::Double,
         example: Example { call: "value_at_risk(ret, 0.95, 'parametric')", over: Sample::Returns, expected: -0.022453362363642034 },
         compute: Compute::ByMethod(|method| match method {
-            Method::Historical => Compute::Sample(|xs, c| quantile(xs, c.tail)),
+            Method::Historical => Compute::Sample(|mut xs, c| xs.quantile(c.tail)),
             Method::Parametric => Compute::Moments(|m, c| Some(m.mean() + Tail::of(c).z * m.deviation()?)),
             Method::CornishFisher => Compute::HigherMoments(cornish_fisher_value_at_risk),
         }),
@@ -40,7 +40,7 @@ pub(super) const METRICS: &[Metric] = &[
         result: ResultKind::Double,
         example: Example { call: "expected_shortfall(ret)", over: Sample::Returns, expected: -0.02 },
         compute: Compute::ByMethod(|method| match method {
-            Method::Historical => Compute::Sample(|xs, c| expected_shortfall(xs, c.tail)),
+            Method::Historical => Compute::Sample(|mut xs, c| xs.expected_shortfall(c.tail)),
             Method::Parametric => Compute::Moments(parametric_shortfall),
             Method::CornishFisher => Compute::HigherMoments(cornish_fisher_shortfall),
         }),
@@ -56,7 +56,7 @@ pub(super) const METRICS: &[Metric] = &[
         arguments: &[X, QUANTILE],
         result: ResultKind::Double,
         example: Example { call: "tail_ratio(ret)", over: Sample::Returns, expected: 1.606060606060606 },
-        compute: Compute::Sample(|xs, c| ratio(upper_quantile(xs, c.tail)?.abs(), quantile(xs, c.tail)?.abs())),
+        compute: Compute::Sample(|mut xs, c| ratio(xs.upper_quantile(c.tail)?.abs(), xs.quantile(c.tail)?.abs())),
     },
 ];
 

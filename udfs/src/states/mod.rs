@@ -27,7 +27,7 @@ pub(crate) use pair::{ActiveReturn, CoMoments};
 pub(crate) use path::{Currency, Deepest, DeepestSearch, Drawdowns, Episode, Returns, Underwater, Walk};
 pub(crate) use product::Product;
 pub(crate) use run::Runs;
-pub(crate) use sample::{expected_shortfall, quantile, upper_quantile};
+pub(crate) use sample::Values;
 pub(crate) use segment::{CurrencySegment, ReturnSegment};
 pub(crate) use wealth::Wealth;
 pub(crate) use win_loss::WinLoss;
@@ -112,8 +112,8 @@ impl Tally {
 /// A formula over a state; `None` is undefined, that is NULL.
 pub(crate) type Formula<S> = fn(&S, &Constants) -> Option<f64>;
 
-/// A formula over all values, sorted in ascending order.
-pub(crate) type SampleFormula = fn(&[f64], &Constants) -> Option<f64>;
+/// A formula over all values, of which there is at least one and none is NaN.
+pub(crate) type SampleFormula = fn(Values<'_>, &Constants) -> Option<f64>;
 
 /// The state a metric keeps and the formula it evaluates over it.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod legacy;
 mod pairs;
 mod registry;
 mod session;
+mod single_stage;
 mod stream_time_order;
 mod time_order;
 mod windows;

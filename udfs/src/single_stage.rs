@@ -1,0 +1,103 @@
+//! Metrics that keep their rows, computed in one stage.
+//!
+//! ```text
+//! before:  AggregateExec: mode=FinalPartitioned, gby=[symbol], aggr=[value_at_risk(ret)]
+//!            RepartitionExec: partitioning=Hash([symbol], 2)
+//!              AggregateExec: mode=Partial, gby=[symbol], aggr=[value_at_risk(ret)]
+//!                RepartitionExec: partitioning=RoundRobinBatch(2)
+//!                  DataSourceExec
+//!
+//! after:   AggregateExec: mode=SinglePartitioned, gby=[symbol], aggr=[value_at_risk(ret)]
+//!            RepartitionExec: partitioning=Hash([symbol], 2)
+//!              DataSourceExec
+//! ```
+//!
+//! A first stage that keeps every row saves nothing: it holds all rows once more and sends them on in lists.
+//!
+//! Left as they are: stages over input in the order of the groups, which finish their groups early; and grouping sets.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
+
+use crate::udaf::MetricUdaf;
+
+/// Replaces the two stages of an aggregation that keeps rows by one. Results are the same without it.
+///
+/// Belongs after DataFusion's own physical rules (`SessionStateBuilder::with_physical_optimizer_rule`).
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SingleStage;
+
+impl PhysicalOptimizerRule for SingleStage {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let rewrite = |plan: Arc<dyn ExecutionPlan>| {
+            let combined = match plan.downcast_ref::<AggregateExec>() {
+                Some(last) => combined(last)?,
+                None => None,
+            };
+            Ok(combined.map_or_else(|| Transformed::no(plan), |aggregate| Transformed::yes(Arc::new(aggregate) as _)))
+        };
+        plan.transform_up(rewrite).data()
+    }
+
+    fn name(&self) -> &str {
+        "single_stage"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// One stage in place of `last` and the first one below it; `None` where there are no two, or nothing is gained.
+fn combined(last: &AggregateExec) -> Result<Option<AggregateExec>> {
+    if !matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned) {
+        return Ok(None);
+    }
+    let Some(first) = first_stage(last.input()) else { return Ok(None) };
+    let unsorted = first.input_order_mode() == &InputOrderMode::Linear;
+    if !unsorted || first.group_expr().has_grouping_set() || !first.aggr_expr().iter().any(|call| keeps_rows(call)) {
+        return Ok(None);
+    }
+    let rows = undistributed(first.input());
+    let partitions = last.input().output_partitioning().partition_count();
+    let (mode, rows): (_, Arc<dyn ExecutionPlan>) = if partitions == 1 {
+        (AggregateMode::Single, Arc::new(CoalescePartitionsExec::new(rows)))
+    } else {
+        let by_group = Partitioning::Hash(first.group_expr().input_exprs(), partitions);
+        (AggregateMode::SinglePartitioned, Arc::new(RepartitionExec::try_new(rows, by_group)?))
+    };
+    let (groups, calls, filters) = (first.group_expr().clone(), first.aggr_expr().to_vec(), first.filter_expr().to_vec());
+    let aggregate = AggregateExec::try_new(mode, groups, calls, filters, rows, first.input_schema())?;
+    Ok(Some(aggregate.with_limit_options(last.limit_options())))
+}
+
+/// The first stage under what distributes its results.
+fn first_stage(plan: &Arc<dyn ExecutionPlan>) -> Option<&AggregateExec> {
+    let distributes = plan.is::<CoalescePartitionsExec>() || plan.is::<RepartitionExec>();
+    let below = if distributes { plan.children().first().copied()? } else { plan };
+    below.downcast_ref::<AggregateExec>().filter(|aggregate| aggregate.mode() == &AggregateMode::Partial)
+}
+
+/// The plan without the round robin that gave the first stage its share of batches.
+fn undistributed(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let input = plan
+        .downcast_ref::<RepartitionExec>()
+        .filter(|repartition| matches!(repartition.partitioning(), Partitioning::RoundRobinBatch(_)))
+        .map(RepartitionExec::input);
+    Arc::clone(input.unwrap_or(plan))
+}
+
+/// Whether the state of a call is its rows.
+fn keeps_rows(call: &AggregateFunctionExpr) -> bool {
+    MetricUdaf::of(call.fun()).is_some_and(|function| function.keeps_rows(&call.expressions(), call.is_distinct()))
+}
