@@ -134,7 +134,7 @@ impl Example {
 }
 
 impl Metric {
-    /// The call with its arguments and defaults: `sharpe_ratio(x [, rf = 0 [, periods_per_year = 252]])`.
+    /// The call with its arguments and defaults: `sharpe_ratio(x [, risk_free = 0 [, periods_per_year = 252]])`.
     pub fn signature(&self) -> String {
         let mut text = format!("{}(", self.name);
         let mut open = 0;

@@ -20,8 +20,8 @@ pub(super) const BENCHMARK: Argument =
     Argument { name: "b", role: Role::Series, default: Default::Required, doc: "Returns of the benchmark in the same periods." };
 
 /// Risk-free rate.
-pub(super) const RF: Argument = Argument {
-    name: "rf",
+pub(super) const RISK_FREE: Argument = Argument {
+    name: "risk_free",
     role: Role::Rate,
     default: Default::Number(0.0),
     doc: "Annual risk-free rate, spread geometrically over the periods.",

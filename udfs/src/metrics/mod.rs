@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn signatures_show_defaults() {
-        assert_eq!(find("SHARPE").unwrap().signature(), "sharpe_ratio(x [, rf = 0 [, periods_per_year = 252]])");
+        assert_eq!(find("SHARPE").unwrap().signature(), "sharpe_ratio(x [, risk_free = 0 [, periods_per_year = 252]])");
         assert_eq!(find("max_drawdown").unwrap().signature(), "max_drawdown(r ORDER BY time)");
         assert_eq!(find("kelly").unwrap().signature(), "kelly_fraction(x [, cap])");
     }

@@ -1,6 +1,6 @@
 //! Metrics in which the order of rows does not matter.
 
-use super::arguments::{CAP, CAPITAL, COUNT_ZEROS, MAR, PERIODS, PNL, POPULATION, R, RF, THRESHOLD, X};
+use super::arguments::{CAP, CAPITAL, COUNT_ZEROS, MAR, PERIODS, PNL, POPULATION, R, RISK_FREE, THRESHOLD, X};
 use super::ratio;
 use crate::constants::Constants;
 use crate::metric::{Example, Family, Metric, ResultKind, Sample};
@@ -67,7 +67,7 @@ pub(super) const METRICS: &[Metric] = &[
         formula: "(m - f)/s * sqrt(P)",
         unit: "ratio",
         null_when: "fewer than two rows, or a constant series",
-        arguments: &[X, RF, PERIODS],
+        arguments: &[X, RISK_FREE, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "sharpe_ratio(ret, 0.02)", over: Sample::Returns, expected: 4.680820406374647 },
         compute: Compute::Moments(|m, c| Some((m.mean() - c.period_rate()) / m.dispersion()? * c.periods_per_year.sqrt())),
@@ -80,7 +80,7 @@ pub(super) const METRICS: &[Metric] = &[
         formula: "(m - f)/sqrt(sum(min(e,0)^2)/n) * sqrt(P)",
         unit: "ratio",
         null_when: "fewer than two rows, or no row below f",
-        arguments: &[X, RF, PERIODS],
+        arguments: &[X, RISK_FREE, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "sortino_ratio(ret)", over: Sample::Returns, expected: 9.797958971132712 },
         compute: Compute::LowerPartial(sortino),

@@ -1,6 +1,6 @@
 //! Metrics of two series; rows count where both sides are present.
 
-use super::arguments::{BENCHMARK, PERIODS, PERIODS_ONE, R, RF};
+use super::arguments::{BENCHMARK, PERIODS, PERIODS_ONE, R, RISK_FREE};
 use super::ratio;
 use crate::metric::{Example, Family, Metric, ResultKind, Sample};
 use crate::states::{CoMoments, Compute};
@@ -27,7 +27,7 @@ pub(super) const METRICS: &[Metric] = &[
         formula: "((m_r - f) - beta*(m_b - f))*P",
         unit: "fraction a year",
         null_when: "fewer than two pairs, or a constant benchmark",
-        arguments: &[R, BENCHMARK, RF, PERIODS],
+        arguments: &[R, BENCHMARK, RISK_FREE, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "alpha(ret, benchmark)", over: Sample::Returns, expected: 0.4809813789632612 },
         compute: Compute::CoMoments(|p, c| {
