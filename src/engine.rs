@@ -299,11 +299,9 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
         .build();
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
+    datafusion_functions_finance::register_functions(&mut state)?;
     let ctx = SessionContext::new_with_state(state);
     ctx.register_catalog(CATALOG, Arc::new(catalog));
-    for function in datafusion_functions_finance::all_functions()? {
-        ctx.register_udaf(function.as_ref().clone());
-    }
     ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(strategy_time_order)));
     Ok(ctx)
 }

@@ -13,7 +13,8 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
-use crate::metric::{Argument, Default as DefaultValue, Metric};
+use crate::metric::{Argument, Default as DefaultValue};
+use crate::reference::Page;
 
 /// What an argument stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub enum Role {
     Rate,
     /// Rows a year, greater than 0.
     PeriodsPerYear,
+    /// The same where it may differ from row to row.
+    PeriodsOfRow,
     /// Population form instead of the sample form.
     Population,
     /// Whether zero rows count in the divisor.
@@ -71,7 +74,7 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
-    fn defaults(metric: &Metric) -> Self {
+    fn defaults(page: &Page) -> Self {
         let mut constants = Self {
             annual_rate: 0.0,
             periods_per_year: 1.0,
@@ -82,7 +85,7 @@ impl Constants {
             tail: 50_000_000,
             method: Method::Historical,
         };
-        for argument in metric.arguments {
+        for argument in page.arguments {
             let value = match argument.default {
                 DefaultValue::Required | DefaultValue::Absent => continue,
                 DefaultValue::Number(x) => ScalarValue::Float64(Some(x)),
@@ -90,7 +93,7 @@ impl Constants {
                 DefaultValue::Text(x) => ScalarValue::from(x),
             };
             let valid = constants.set(argument.role, &value);
-            debug_assert!(valid, "default of {}({})", metric.name, argument.name);
+            debug_assert!(valid, "default of {}({})", page.name, argument.name);
         }
         constants
     }
@@ -104,17 +107,17 @@ impl Constants {
     ///
     /// # Errors
     /// A planning error naming function, argument and allowed values.
-    pub(crate) fn of_call(metric: &Metric, args: &[Expr]) -> Result<Option<Self>> {
-        metric.check_count(args.len())?;
-        let mut constants = Self::defaults(metric);
-        for (argument, expr) in metric.constant_arguments(args) {
+    pub(crate) fn of_call(page: &Page, args: &[Expr]) -> Result<Option<Self>> {
+        page.check_count(args.len())?;
+        let mut constants = Self::defaults(page);
+        for (argument, expr) in constant_arguments(page, args) {
             if expr.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))? {
                 return Ok(None);
             }
             let Some(value) = folded(expr)? else {
-                return not_constant(metric, argument, &expr.to_string());
+                return not_constant(page, argument, &expr.to_string());
             };
-            constants.assign(metric, argument, &value)?;
+            constants.assign(page, argument, &value)?;
         }
         Ok(Some(constants))
     }
@@ -123,12 +126,12 @@ impl Constants {
     ///
     /// # Errors
     /// As [`Self::of_call`].
-    pub(crate) fn of_physical(metric: &Metric, args: &[Arc<dyn PhysicalExpr>]) -> Result<Self> {
-        metric.check_count(args.len())?;
-        let mut constants = Self::defaults(metric);
-        for (argument, expr) in metric.constant_arguments(args) {
+    pub(crate) fn of_physical(page: &Page, args: &[Arc<dyn PhysicalExpr>]) -> Result<Self> {
+        page.check_count(args.len())?;
+        let mut constants = Self::defaults(page);
+        for (argument, expr) in constant_arguments(page, args) {
             if !collect_columns(expr).is_empty() {
-                return not_constant(metric, argument, &expr.to_string());
+                return not_constant(page, argument, &expr.to_string());
             }
             let one_row = RecordBatchOptions::new().with_row_count(Some(1));
             let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
@@ -136,22 +139,16 @@ impl Constants {
                 ColumnarValue::Scalar(value) => value,
                 ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0)?,
             };
-            constants.assign(metric, argument, &value)?;
+            constants.assign(page, argument, &value)?;
         }
         Ok(constants)
     }
 
-    fn assign(&mut self, metric: &Metric, argument: &Argument, value: &ScalarValue) -> Result<()> {
+    fn assign(&mut self, page: &Page, argument: &Argument, value: &ScalarValue) -> Result<()> {
         if self.set(argument.role, value) {
             return Ok(());
         }
-        plan_err!(
-            "{}: argument {} must be {}, got {value}; usage: {}",
-            metric.name,
-            argument.name,
-            argument.role.allowed(),
-            metric.signature()
-        )
+        plan_err!("{}: argument {} must be {}, got {value}; usage: {}", page.name, argument.name, argument.role.allowed(), page.signature())
     }
 
     /// Takes `value` for `role`; false when it is not an allowed one.
@@ -160,7 +157,7 @@ impl Constants {
         match role {
             Role::Series | Role::Time => return true,
             Role::Rate => number().filter(|&x| x > -1.0).map(|x| self.annual_rate = x),
-            Role::PeriodsPerYear => number().filter(|&x| x > 0.0).map(|x| self.periods_per_year = x),
+            Role::PeriodsPerYear | Role::PeriodsOfRow => number().filter(|&x| x > 0.0).map(|x| self.periods_per_year = x),
             Role::Capital => number().map(|x| self.capital = x),
             Role::Cap => number().filter(|&x| x > 0.0).map(|x| self.cap = Some(x)),
             Role::Confidence => number().and_then(tail_of).map(|x| self.tail = x),
@@ -180,6 +177,7 @@ impl Role {
             Self::Time => "a date, timestamp or any other column",
             Self::Rate => "a constant annual rate greater than -1",
             Self::PeriodsPerYear => "a constant number of periods a year greater than 0",
+            Self::PeriodsOfRow => "a number of periods a year greater than 0",
             Self::Population | Self::CountZeros => "the constant true or false",
             Self::Capital => "a constant number",
             Self::Cap => "a constant number greater than 0",
@@ -190,7 +188,7 @@ impl Role {
 
     /// Whether it must be known at planning time.
     pub fn is_constant(self) -> bool {
-        !matches!(self, Self::Series | Self::Time)
+        !matches!(self, Self::Series | Self::Time | Self::PeriodsOfRow)
     }
 
     /// The type that an argument of type `given` is cast to; `None` when it cannot stand for this role.
@@ -216,31 +214,57 @@ impl Role {
     }
 }
 
-impl Metric {
-    /// # Errors
-    /// A planning error when the number of arguments fits no form of the call.
-    pub(crate) fn check_count(&self, given: usize) -> Result<()> {
-        let least = self.arguments.iter().filter(|a| a.default == DefaultValue::Required).count();
-        let most = self.arguments.len();
-        if (least..=most).contains(&given) {
-            return Ok(());
+/// Checks the options of a call that need not be constant, where their values are known while planning.
+///
+/// # Errors
+/// A planning error for a value that is not allowed.
+pub(crate) fn check_known(page: &Page, values: &[Option<&ScalarValue>]) -> Result<()> {
+    for (argument, value) in page.arguments.iter().zip(values) {
+        // A NULL among the values gives NULL; one in place of an option is a mistake.
+        if let (Some(value), true) = (value, argument.default != DefaultValue::Required) {
+            Constants::defaults(page).assign(page, argument, value)?;
         }
-        let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        plan_err!("{} takes {expected} arguments, got {given}; usage: {}", self.name, self.signature())
     }
-
-    fn constant_arguments<'a, T>(&'a self, args: &'a [T]) -> impl Iterator<Item = (&'a Argument, &'a T)> {
-        self.arguments.iter().zip(args).filter(|(argument, _)| argument.role.is_constant())
-    }
+    Ok(())
 }
 
-fn not_constant<T>(metric: &Metric, argument: &Argument, written: &str) -> Result<T> {
+/// The same for expressions, folded where they are constant.
+///
+/// # Errors
+/// As [`check_known`].
+pub(crate) fn check_foldable(page: &Page, args: &[Expr]) -> Result<()> {
+    let values = args.iter().map(folded).collect::<Result<Vec<_>>>()?;
+    check_known(page, &values.iter().map(Option::as_ref).collect::<Vec<_>>())
+}
+
+/// The types that the arguments of a call are cast to.
+///
+/// # Errors
+/// A planning error for a wrong number of arguments, or one of a type that cannot stand for its role.
+pub(crate) fn coerced(page: &Page, given: &[DataType]) -> Result<Vec<DataType>> {
+    page.check_count(given.len())?;
+    let types = page.arguments.iter().zip(given).map(|(argument, given)| {
+        let (name, allowed) = (argument.name, argument.role.allowed());
+        argument
+            .role
+            .coerced(given)
+            .map_or_else(|| plan_err!("{}: argument {name} must be {allowed}, got {given}; usage: {}", page.name, page.signature()), Ok)
+    });
+    types.collect()
+}
+
+/// The arguments that must be constant, with what is given for them.
+fn constant_arguments<'a, T>(page: &Page, args: &'a [T]) -> impl Iterator<Item = (&'static Argument, &'a T)> + use<'a, T> {
+    page.arguments.iter().zip(args).filter(|(argument, _)| argument.role.is_constant())
+}
+
+fn not_constant<T>(page: &Page, argument: &Argument, written: &str) -> Result<T> {
     plan_err!(
         "{}: argument {} must be {}, known before the query runs, got the expression {written}; usage: {}",
-        metric.name,
+        page.name,
         argument.name,
         argument.role.allowed(),
-        metric.signature()
+        page.signature()
     )
 }
 

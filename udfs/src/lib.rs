@@ -35,7 +35,7 @@
 //!
 //! # Inside
 //!
-//! [`METRICS`] is the table; one entry is one function. Nearly every metric is a short formula over one of a few mergeable states, and the
+//! [`METRICS`] and [`SCALARS`] are the tables; one entry is one function, and [`mod@reference`] is made from them. Nearly every metric is a short formula over one of a few mergeable states, and the
 //! hard part (NULLs, groups, merging, frames) is written once per kind of state. [`MetricUdaf`] carries an entry into DataFusion,
 //! [`RequireTimeOrder`] checks the calls while planning. Two physical rules are optional: [`SingleStage`] saves memory and time where rows
 //! must be kept, [`StreamTimeOrder`] where they come in time order.
@@ -45,7 +45,9 @@ mod constants;
 mod finish;
 pub mod metric;
 pub mod metrics;
+pub mod reference;
 mod row;
+pub mod scalars;
 mod single_stage;
 mod states;
 mod stream_time_order;
@@ -60,14 +62,16 @@ use datafusion::logical_expr::AggregateUDF;
 use datafusion::prelude::SessionContext;
 
 pub use constants::Role;
-pub use metric::{Argument, Example, Family, Metric, ResultKind, Sample};
+pub use metric::{Argument, Example, Expected, Family, Metric, ResultKind, Sample};
 pub use metrics::{METRICS, find, functions};
+pub use reference::{Page, pages};
+pub use scalars::{SCALARS, Scalar, ScalarFunction};
 pub use single_stage::SingleStage;
 pub use stream_time_order::StreamTimeOrder;
 pub use time_order::{DeclaredOrder, RequireTimeOrder, TimeOrder};
 pub use udaf::MetricUdaf;
 
-/// Every function, ready for a registry.
+/// Every aggregate, ready for a registry.
 ///
 /// # Errors
 /// None for the table as it is; see [`MetricUdaf::try_new`].
@@ -75,12 +79,28 @@ pub fn all_functions() -> Result<Vec<Arc<AggregateUDF>>> {
     functions().map(|metric| Ok(Arc::new(AggregateUDF::from(MetricUdaf::try_new(metric)?)))).collect()
 }
 
+/// Registers every function of every table, with its aliases, and no planning checks: for a session assembled by hand, which also takes
+/// [`RequireTimeOrder`].
+///
+/// # Errors
+/// A registry that takes no functions.
+pub fn register_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in all_functions()? {
+        registry.register_udaf(function)?;
+    }
+    for scalar in SCALARS {
+        registry.register_udf(Arc::new(ScalarFunction::try_new(scalar)?.into()))?;
+    }
+    Ok(())
+}
+
 /// Registers every function and alias, and the planning checks. The one call for a [`SessionContext`].
 ///
 /// # Errors
 /// A registry that takes no functions.
 pub fn register_in(ctx: &SessionContext) -> Result<()> {
-    all_functions()?.iter().for_each(|function| ctx.register_udaf(function.as_ref().clone()));
+    // A clone shares the session's state.
+    register_functions(&mut ctx.clone())?;
     ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new()));
     Ok(())
 }
@@ -88,13 +108,11 @@ pub fn register_in(ctx: &SessionContext) -> Result<()> {
 /// Registers every function and alias in any registry, and the planning checks as far as a registry can hold them: it has no place for
 /// [`RequireTimeOrder`], so that path metrics need an explicit `ORDER BY` even on a table that declares its order.
 ///
-/// A session assembled by hand takes [`all_functions`] and [`RequireTimeOrder`] instead.
+/// A session assembled by hand takes [`register_functions`] and [`RequireTimeOrder`] instead.
 ///
 /// # Errors
 /// A registry that takes no functions.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in all_functions()? {
-        registry.register_udaf(function)?;
-    }
+    register_functions(registry)?;
     registry.register_function_rewrite(Arc::new(time_order::RequireExplicitOrder))
 }

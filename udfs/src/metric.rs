@@ -2,8 +2,6 @@
 //!
 //! Everything else (registration, aliases, signatures, planning checks, help texts, tests) derives from these entries.
 
-use std::fmt::Write;
-
 use crate::constants::Role;
 use crate::states::Compute;
 
@@ -49,6 +47,19 @@ pub enum Family {
     Legacy,
     /// The replaced system's numbers that need the rows in time order.
     LegacyPath,
+}
+
+impl Family {
+    /// The chapter of the reference.
+    pub fn chapter(self) -> &'static str {
+        match self {
+            Self::OrderFree => "Metrics of the values",
+            Self::Path => "Path metrics",
+            Self::Sample => "Metrics of the distribution",
+            Self::Pair => "Metrics of two series",
+            Self::Legacy | Self::LegacyPath => "Legacy metrics",
+        }
+    }
 }
 
 /// SQL type of a metric's result.
@@ -97,8 +108,17 @@ pub struct Example {
     pub call: &'static str,
     /// Rows it runs on.
     pub over: Sample,
-    /// The exact answer, rounded once to a double.
-    pub expected: f64,
+    /// The exact answer.
+    pub expected: Expected,
+}
+
+/// The answer of an example.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Expected {
+    /// A number, rounded once to a double.
+    Number(f64),
+    /// A struct, as a result table shows it.
+    Text(&'static str),
 }
 
 /// Small series on which the examples are computed, one row per day.
@@ -110,10 +130,25 @@ pub enum Sample {
     Drawdowns,
     /// Columns `day` and `pnl` (currency).
     Pnl,
+    /// No rows: the call has literals only.
+    Nothing,
 }
 
 impl Sample {
-    /// The rows as SQL: `(VALUES ...) AS t(day, ...)`.
+    /// Every sample.
+    pub const ALL: &[Self] = &[Self::Returns, Self::Drawdowns, Self::Pnl, Self::Nothing];
+
+    /// The name of the table in the documentation; `None` without rows.
+    pub fn table(self) -> Option<&'static str> {
+        match self {
+            Self::Returns => Some("returns"),
+            Self::Drawdowns => Some("drawdowns"),
+            Self::Pnl => Some("profits"),
+            Self::Nothing => None,
+        }
+    }
+
+    /// The rows as SQL: `(VALUES ...) AS t(day, ...)`; empty without rows.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Returns => {
@@ -122,6 +157,7 @@ impl Sample {
             }
             Self::Drawdowns => "(VALUES (1, 0.05), (2, -0.10), (3, 0.02), (4, -0.03), (5, 0.12), (6, 0.04), (7, -0.01)) AS t(day, ret)",
             Self::Pnl => "(VALUES (1, -30), (2, 100), (3, -50), (4, 25), (5, 0), (6, -80), (7, 60), (8, 40)) AS t(day, pnl)",
+            Self::Nothing => "",
         }
     }
 }
@@ -129,30 +165,17 @@ impl Sample {
 impl Example {
     /// The example as a whole query.
     pub fn sql(&self) -> String {
-        format!("SELECT {} FROM {}", self.call, self.over.sql())
+        match self.over {
+            Sample::Nothing => format!("SELECT {}", self.call),
+            rows => format!("SELECT {} FROM {}", self.call, rows.sql()),
+        }
     }
 }
 
 impl Metric {
     /// The call with its arguments and defaults: `sharpe_ratio(x [, risk_free = 0 [, periods_per_year = 252]])`.
     pub fn signature(&self) -> String {
-        let mut text = format!("{}(", self.name);
-        let mut open = 0;
-        for (i, argument) in self.arguments.iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            if argument.default == Default::Required {
-                let _ = write!(text, "{comma}{}", argument.name);
-            } else {
-                open += 1;
-                let _ = write!(text, " [{comma}{}{}", argument.name, argument.default.text());
-            }
-        }
-        text.push_str(&"]".repeat(open));
-        if self.needs_order() {
-            text.push_str(" ORDER BY time");
-        }
-        text.push(')');
-        text
+        self.page().signature()
     }
 
     /// Whether the result depends on the order of rows, so that a time order is required.
@@ -184,7 +207,8 @@ pub(crate) enum NullRows {
 }
 
 impl Default {
-    fn text(self) -> String {
+    /// The default as a signature shows it: ` = 252`; empty where there is none.
+    pub(crate) fn assigned(self) -> String {
         match self {
             Self::Required | Self::Absent => String::new(),
             Self::Number(x) => format!(" = {x}"),

@@ -29,8 +29,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::constants::Constants;
+use crate::constants::{Constants, check_foldable};
 use crate::metric::Metric;
+use crate::scalars::ScalarFunction;
 use crate::udaf::{MetricUdaf, no_distinct};
 
 /// The order that a table declares for its rows.
@@ -66,7 +67,7 @@ fn memory_order(table: &dyn TableProvider) -> Option<TimeOrder> {
     table.sort_order.lock().first().cloned().map(TimeOrder::from)
 }
 
-/// Checks every call of a metric at planning time, and gives path metrics without `ORDER BY` the order that their source declares.
+/// Checks every call of a function at planning time, and gives path metrics without `ORDER BY` the order that their source declares.
 ///
 /// # Errors
 /// A planning error for a path metric without any order, for constants outside their range, and for `DISTINCT` where it has no meaning.
@@ -94,7 +95,7 @@ impl RequireTimeOrder {
     }
 
     fn rewrite(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        if !plan_calls_metric(&plan)? {
+        if !calls_ours(&plan)? {
             return Ok(Transformed::no(plan));
         }
         let declared = plan.inputs().first().and_then(|input| self.order_of(input));
@@ -223,13 +224,18 @@ fn renamed(order: Vec<SortExpr>, replacement: impl Fn(&Column) -> Option<Column>
     order.into_iter().map(key).collect::<Result<Vec<_>>>().ok().filter(|keys| !keys.is_empty())
 }
 
-fn plan_calls_metric(plan: &LogicalPlan) -> Result<bool> {
+fn calls_ours(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expr| {
-        found = found || expr.exists(|e| Ok(metric_of(e).is_some()))?;
+        found = found || expr.exists(|e| Ok(metric_of(e).is_some() || is_scalar(e)))?;
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// Whether an expression calls one of the scalar functions.
+fn is_scalar(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if ScalarFunction::of(&call.func).is_some())
 }
 
 /// The metric that an expression calls, as an aggregate or over a window.
@@ -247,6 +253,11 @@ fn metric_of(expr: &Expr) -> Option<&'static Metric> {
 
 /// Checks a call and gives it the order, where it needs one and has none.
 fn with_order(expr: Expr, declared: Option<&TimeOrder>, groups: &[Expr]) -> Result<Transformed<Expr>> {
+    if let Expr::ScalarFunction(call) = &expr
+        && let Some(function) = ScalarFunction::of(&call.func)
+    {
+        check_foldable(&function.scalar().page(), &call.args)?;
+    }
     let Some(metric) = metric_of(&expr) else { return Ok(Transformed::no(expr)) };
     match expr {
         Expr::AggregateFunction(mut call) => {
@@ -270,7 +281,7 @@ fn with_order(expr: Expr, declared: Option<&TimeOrder>, groups: &[Expr]) -> Resu
 }
 
 fn check(metric: &Metric, args: &[Expr], distinct: bool) -> Result<()> {
-    Constants::of_call(metric, args)?;
+    Constants::of_call(&metric.page(), args)?;
     if distinct && !metric.allows_distinct() { no_distinct(metric) } else { Ok(()) }
 }
 

@@ -9,18 +9,13 @@ use datafusion::common::{Result, ScalarValue, not_impl_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, DocSection, Documentation, GroupsAccumulator, ReversedUDAF, Signature, TypeSignature,
-    Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, Signature, TypeSignature, Volatility,
 };
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, RowsKept, drawdown_type, state_fields};
-use crate::constants::{Constants, Role};
+use crate::constants::{Constants, Role, coerced};
 use crate::metric::{Metric, ResultKind};
-
-/// Section of the documentation that the functions belong to.
-const SECTION: DocSection =
-    DocSection { include: true, label: "Finance Functions", description: Some("Returns, risk, drawdowns and ratios of profit series.") };
 
 /// A metric of the table as a DataFusion aggregate function.
 #[derive(Debug, Clone)]
@@ -43,7 +38,7 @@ impl MetricUdaf {
             metric,
             aliases: metric.aliases.iter().map(ToString::to_string).collect(),
             signature: Signature::new(TypeSignature::UserDefined, Volatility::Immutable).with_parameter_names(names)?,
-            documentation: Arc::new(document(metric)),
+            documentation: Arc::new(metric.page().documentation()),
             in_time_order: false,
         })
     }
@@ -70,7 +65,7 @@ impl MetricUdaf {
 
     /// Whether the state of a call is all its rows; false where the call is not valid.
     pub(crate) fn keeps_rows(&self, args: &[Arc<dyn PhysicalExpr>], distinct: bool) -> bool {
-        let constants = Constants::of_physical(self.metric, args);
+        let constants = Constants::of_physical(&self.metric.page(), args);
         distinct || constants.is_ok_and(|constants| self.metric.compute.make(constants.method, RowsKept(!self.in_time_order)))
     }
 
@@ -85,7 +80,7 @@ impl MetricUdaf {
         };
         Ok(Call {
             metric: self.metric,
-            constants: Constants::of_physical(self.metric, args.exprs)?,
+            constants: Constants::of_physical(&self.metric.page(), args.exprs)?,
             distinct: args.is_distinct,
             arguments: args.exprs.len(),
             order: order.iter().map(key).collect::<Result<_>>()?,
@@ -98,21 +93,6 @@ impl MetricUdaf {
 /// The error for `DISTINCT` where it has no meaning.
 pub(crate) fn no_distinct<T>(metric: &Metric) -> Result<T> {
     plan_err!("{} does not take DISTINCT: every row counts; usage: {}", metric.name, metric.signature())
-}
-
-fn document(metric: &Metric) -> Documentation {
-    let order = if metric.needs_order() { " The rows are taken in the order of ORDER BY." } else { "" };
-    let description =
-        format!("{}{order} Formula: {}. Result: {}. NULL when: {}.", metric.summary, metric.formula, metric.unit, metric.null_when);
-    let example = format!("```sql\n> {};\n{}\n```", metric.example.sql(), metric.example.expected);
-    let documentation = Documentation::builder(SECTION, description, metric.signature()).with_sql_example(example);
-    metric
-        .arguments
-        .iter()
-        .fold(documentation, |documentation, argument| {
-            documentation.with_argument(argument.name, format!("{} Must be {}.", argument.doc, argument.role.allowed()))
-        })
-        .build()
 }
 
 impl PartialEq for MetricUdaf {
@@ -152,16 +132,7 @@ impl AggregateUDFImpl for MetricUdaf {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.metric.check_count(arg_types.len())?;
-        let coerced = self.metric.arguments.iter().zip(arg_types).map(|(argument, given)| {
-            let target = argument.role.coerced(given);
-            let (name, allowed) = (argument.name, argument.role.allowed());
-            target.map_or_else(
-                || plan_err!("{}: argument {name} must be {allowed}, got {given}; usage: {}", self.metric.name, self.metric.signature()),
-                Ok,
-            )
-        });
-        coerced.collect()
+        coerced(&self.metric.page(), arg_types)
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {

@@ -8,7 +8,7 @@ use datafusion::arrow::array::{ArrayRef, StringArray};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Documentation;
-use datafusion_functions_finance::MetricUdaf;
+use datafusion_functions_finance::reference;
 use globset::GlobBuilder;
 
 use super::Repl;
@@ -61,16 +61,19 @@ fn known(state: &SessionState) -> BTreeMap<String, Function> {
     let scalar = state.scalar_functions().values().map(|f| Function::new("scalar", f.name(), f.aliases(), f.documentation()));
     let window = state.window_functions().values().map(|f| Function::new("window", f.name(), f.aliases(), f.documentation()));
     let tables = state.table_functions().keys().map(|name| Function::new("table", name, &[], None));
-    let aggregate = state
-        .aggregate_functions()
-        .values()
-        .map(|f| Function { ours: MetricUdaf::of(f).is_some(), ..Function::new("aggregate", f.name(), f.aliases(), f.documentation()) });
+    let aggregate = state.aggregate_functions().values().map(|f| Function::new("aggregate", f.name(), f.aliases(), f.documentation()));
     window.chain(tables).chain(scalar).chain(aggregate).map(|function| (function.name.clone(), function)).collect()
 }
 
 impl Function {
     fn new(kind: &'static str, name: &str, aliases: &[String], documentation: Option<&Documentation>) -> Self {
-        Self { name: name.to_owned(), kind, aliases: aliases.to_vec(), documentation: documentation.cloned(), ours: false }
+        Self {
+            name: name.to_owned(),
+            kind,
+            aliases: aliases.to_vec(),
+            documentation: documentation.cloned(),
+            ours: reference::page(name).is_some(),
+        }
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {

@@ -5,7 +5,7 @@
 
 use super::arguments::{PERIODS, PNL};
 use crate::constants::Constants;
-use crate::metric::{Example, Family, Metric, ResultKind, Sample};
+use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
 use crate::states::{Compute, LegacyLosses, LegacySegment, Moments, WinLoss};
 
 /// Drawdowns below this were no drawdown to the replaced system's fitness.
@@ -22,7 +22,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows; 0 when never down",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "legacy_max_drawdown(pnl ORDER BY day)", over: Sample::Pnl, expected: 105.0 },
+        example: Example { call: "legacy_max_drawdown(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(105.0) },
         compute: Compute::LegacySegment(|s, _| Some(s.depth())),
     },
     Metric {
@@ -35,7 +35,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "legacy_win_percentage(pnl)", over: Sample::Pnl, expected: 0.5 },
+        example: Example { call: "legacy_win_percentage(pnl)", over: Sample::Pnl, expected: Expected::Number(0.5) },
         compute: Compute::WinLoss(|w, _| Some(w.wins() / w.rows())),
     },
     Metric {
@@ -48,7 +48,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "legacy_profit_factor(pnl)", over: Sample::Pnl, expected: 1.40625 },
+        example: Example { call: "legacy_profit_factor(pnl)", over: Sample::Pnl, expected: Expected::Number(1.40625) },
         compute: Compute::WinLoss(|w, _| Some(if w.losses() == 0.0 { f64::INFINITY } else { w.won() / w.lost().abs() })),
     },
     Metric {
@@ -61,7 +61,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "legacy_expectancy(pnl)", over: Sample::Pnl, expected: 1.4583333333333333 },
+        example: Example { call: "legacy_expectancy(pnl)", over: Sample::Pnl, expected: Expected::Number(1.4583333333333333) },
         compute: Compute::WinLoss(|w, _| Some(expectancy(w))),
     },
     Metric {
@@ -74,7 +74,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "legacy_sharpe(pnl)", over: Sample::Pnl, expected: 2.302813727730617 },
+        example: Example { call: "legacy_sharpe(pnl)", over: Sample::Pnl, expected: Expected::Number(2.302813727730617) },
         compute: Compute::Moments(|m, c| Some(sharpe(m, c))),
     },
     Metric {
@@ -87,7 +87,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or all losses equal and A = 0",
         arguments: &[PNL, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "legacy_sortino(pnl)", over: Sample::Pnl, expected: 6.2770139879773375 },
+        example: Example { call: "legacy_sortino(pnl)", over: Sample::Pnl, expected: Expected::Number(6.2770139879773375) },
         compute: Compute::LegacyLosses(sortino),
     },
     Metric {
@@ -100,7 +100,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "legacy_fitness(pnl ORDER BY day)", over: Sample::Pnl, expected: 0.6190476190476191 },
+        example: Example { call: "legacy_fitness(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(0.6190476190476191) },
         compute: Compute::LegacySegment(|s, _| Some(fitness(s))),
     },
 ];

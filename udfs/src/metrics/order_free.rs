@@ -3,7 +3,7 @@
 use super::arguments::{CAP, CAPITAL, COUNT_ZEROS, MAR, PERIODS, PNL, POPULATION, R, RISK_FREE, THRESHOLD, X};
 use super::ratio;
 use crate::constants::Constants;
-use crate::metric::{Example, Family, Metric, ResultKind, Sample};
+use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
 use crate::states::{Compute, HigherMoments, LowerPartial, State, WinLoss};
 
 pub(super) const METRICS: &[Metric] = &[
@@ -17,7 +17,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[R],
         result: ResultKind::Double,
-        example: Example { call: "total_return(ret)", over: Sample::Returns, expected: 0.03970268023391 },
+        example: Example { call: "total_return(ret)", over: Sample::Returns, expected: Expected::Number(0.03970268023391) },
         compute: Compute::Product(|p, _| Some(p.gain())),
     },
     Metric {
@@ -30,7 +30,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or more than everything was lost",
         arguments: &[R, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "cagr(ret)", over: Sample::Returns, expected: 2.4090914489527213 },
+        example: Example { call: "cagr(ret)", over: Sample::Returns, expected: Expected::Number(2.4090914489527213) },
         compute: Compute::Product(|p, c| annual_growth(p.value(), p.ln(), p.tally().n(), c)),
     },
     Metric {
@@ -43,7 +43,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two rows",
         arguments: &[X, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "volatility(ret)", over: Sample::Returns, expected: 0.2649528259898354 },
+        example: Example { call: "volatility(ret)", over: Sample::Returns, expected: Expected::Number(0.2649528259898354) },
         compute: Compute::Moments(|m, c| Some(m.deviation()? * c.periods_per_year.sqrt())),
     },
     Metric {
@@ -56,7 +56,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[X, MAR, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "downside_deviation(ret)", over: Sample::Returns, expected: 0.12859821149611686 },
+        example: Example { call: "downside_deviation(ret)", over: Sample::Returns, expected: Expected::Number(0.12859821149611686) },
         compute: Compute::LowerPartial(|p, c| Some(p.downside() * c.periods_per_year.sqrt())),
     },
     Metric {
@@ -69,7 +69,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two rows, or a constant series",
         arguments: &[X, RISK_FREE, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "sharpe_ratio(ret, 0.02)", over: Sample::Returns, expected: 4.680820406374647 },
+        example: Example { call: "sharpe_ratio(ret, 0.02)", over: Sample::Returns, expected: Expected::Number(4.680820406374647) },
         compute: Compute::Moments(|m, c| Some((m.mean() - c.period_rate()) / m.dispersion()? * c.periods_per_year.sqrt())),
     },
     Metric {
@@ -82,7 +82,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two rows, or no row below f",
         arguments: &[X, RISK_FREE, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "sortino_ratio(ret)", over: Sample::Returns, expected: 9.797958971132712 },
+        example: Example { call: "sortino_ratio(ret)", over: Sample::Returns, expected: Expected::Number(9.797958971132712) },
         compute: Compute::LowerPartial(sortino),
     },
     Metric {
@@ -95,7 +95,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or no row below f",
         arguments: &[X, THRESHOLD, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "omega_ratio(ret)", over: Sample::Returns, expected: 2.142857142857143 },
+        example: Example { call: "omega_ratio(ret)", over: Sample::Returns, expected: Expected::Number(2.142857142857143) },
         compute: Compute::LowerPartial(|p, _| if p.rows_below() == 0 { None } else { ratio(p.above(), p.below()) }),
     },
     Metric {
@@ -108,7 +108,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than three rows, or a constant series",
         arguments: &[X, POPULATION],
         result: ResultKind::Double,
-        example: Example { call: "skewness(pnl)", over: Sample::Pnl, expected: 0.013839411733235316 },
+        example: Example { call: "skewness(pnl)", over: Sample::Pnl, expected: Expected::Number(0.013839411733235316) },
         compute: Compute::HigherMoments(|m, c| skewness(m, c.population)),
     },
     Metric {
@@ -121,7 +121,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than four rows, or a constant series",
         arguments: &[X, POPULATION],
         result: ResultKind::Double,
-        example: Example { call: "kurtosis(pnl)", over: Sample::Pnl, expected: -0.8070959622423141 },
+        example: Example { call: "kurtosis(pnl)", over: Sample::Pnl, expected: Expected::Number(-0.8070959622423141) },
         compute: Compute::HigherMoments(|m, c| kurtosis(m, c.population)),
     },
     Metric {
@@ -134,7 +134,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows that count",
         arguments: &[X, COUNT_ZEROS],
         result: ResultKind::Double,
-        example: Example { call: "win_rate(ret)", over: Sample::Returns, expected: 0.5714285714285714 },
+        example: Example { call: "win_rate(ret)", over: Sample::Returns, expected: Expected::Number(0.5714285714285714) },
         compute: Compute::WinLoss(|w, c| ratio(w.wins(), divisor(w, c))),
     },
     Metric {
@@ -147,7 +147,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no losing row",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "profit_factor(ret)", over: Sample::Returns, expected: 2.142857142857143 },
+        example: Example { call: "profit_factor(ret)", over: Sample::Returns, expected: Expected::Number(2.142857142857143) },
         compute: Compute::WinLoss(|w, _| ratio(w.won(), w.lost().abs())),
     },
     Metric {
@@ -160,7 +160,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no winning or no losing row",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "payoff_ratio(ret)", over: Sample::Returns, expected: 1.6071428571428572 },
+        example: Example { call: "payoff_ratio(ret)", over: Sample::Returns, expected: Expected::Number(1.6071428571428572) },
         compute: Compute::WinLoss(|w, _| payoff(w)),
     },
     Metric {
@@ -173,7 +173,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows that count",
         arguments: &[X, COUNT_ZEROS],
         result: ResultKind::Double,
-        example: Example { call: "expectancy(pnl)", over: Sample::Pnl, expected: 9.285714285714286 },
+        example: Example { call: "expectancy(pnl)", over: Sample::Pnl, expected: Expected::Number(9.285714285714286) },
         compute: Compute::WinLoss(|w, c| ratio(w.won() + w.lost(), divisor(w, c))),
     },
     Metric {
@@ -186,7 +186,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no winning row",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "avg_win(pnl)", over: Sample::Pnl, expected: 56.25 },
+        example: Example { call: "avg_win(pnl)", over: Sample::Pnl, expected: Expected::Number(56.25) },
         compute: Compute::WinLoss(|w, _| w.average_win()),
     },
     Metric {
@@ -199,7 +199,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no losing row",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "avg_loss(pnl)", over: Sample::Pnl, expected: -53.333333333333336 },
+        example: Example { call: "avg_loss(pnl)", over: Sample::Pnl, expected: Expected::Number(-53.333333333333336) },
         compute: Compute::WinLoss(|w, _| w.average_loss()),
     },
     Metric {
@@ -212,7 +212,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no winning or no losing row",
         arguments: &[X, CAP],
         result: ResultKind::Double,
-        example: Example { call: "kelly_fraction(ret)", over: Sample::Returns, expected: 0.3047619047619048 },
+        example: Example { call: "kelly_fraction(ret)", over: Sample::Returns, expected: Expected::Number(0.3047619047619048) },
         compute: Compute::WinLoss(kelly),
     },
     Metric {
@@ -225,7 +225,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or capital 0",
         arguments: &[PNL, CAPITAL],
         result: ResultKind::Double,
-        example: Example { call: "roi(pnl, 1000)", over: Sample::Pnl, expected: 0.065 },
+        example: Example { call: "roi(pnl, 1000)", over: Sample::Pnl, expected: Expected::Number(0.065) },
         compute: Compute::Total(|s, c| ratio(s.sum(), c.capital)),
     },
     Metric {
@@ -238,7 +238,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "best(ret)", over: Sample::Returns, expected: 0.03 },
+        example: Example { call: "best(ret)", over: Sample::Returns, expected: Expected::Number(0.03) },
         compute: Compute::Extremes(|e, _| Some(e.max())),
     },
     Metric {
@@ -251,7 +251,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[X],
         result: ResultKind::Double,
-        example: Example { call: "worst(ret)", over: Sample::Returns, expected: -0.02 },
+        example: Example { call: "worst(ret)", over: Sample::Returns, expected: Expected::Number(-0.02) },
         compute: Compute::Extremes(|e, _| Some(e.min())),
     },
 ];

@@ -2,7 +2,7 @@
 
 use super::arguments::{BENCHMARK, PERIODS, PERIODS_ONE, R, RISK_FREE};
 use super::ratio;
-use crate::metric::{Example, Family, Metric, ResultKind, Sample};
+use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
 use crate::states::{CoMoments, Compute};
 
 pub(super) const METRICS: &[Metric] = &[
@@ -16,7 +16,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two pairs, or a constant benchmark",
         arguments: &[R, BENCHMARK],
         result: ResultKind::Double,
-        example: Example { call: "beta(ret, benchmark)", over: Sample::Returns, expected: 1.373930548565677 },
+        example: Example { call: "beta(ret, benchmark)", over: Sample::Returns, expected: Expected::Number(1.373930548565677) },
         compute: Compute::CoMoments(|p, _| slope(p)),
     },
     Metric {
@@ -29,7 +29,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two pairs, or a constant benchmark",
         arguments: &[R, BENCHMARK, RISK_FREE, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "alpha(ret, benchmark)", over: Sample::Returns, expected: 0.4809813789632612 },
+        example: Example { call: "alpha(ret, benchmark)", over: Sample::Returns, expected: Expected::Number(0.4809813789632612) },
         compute: Compute::CoMoments(|p, c| {
             let (f, (mine, theirs)) = (c.period_rate(), p.means());
             Some(((mine - f) - slope(p)? * (theirs - f)) * c.periods_per_year)
@@ -45,7 +45,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two pairs, or a constant side",
         arguments: &[R, BENCHMARK],
         result: ResultKind::Double,
-        example: Example { call: "correlation(ret, benchmark)", over: Sample::Returns, expected: 0.980689239257765 },
+        example: Example { call: "correlation(ret, benchmark)", over: Sample::Returns, expected: Expected::Number(0.980689239257765) },
         compute: Compute::CoMoments(|p, _| correlation(p)),
     },
     Metric {
@@ -58,7 +58,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two pairs, or a constant active return",
         arguments: &[R, BENCHMARK, PERIODS_ONE],
         result: ResultKind::Double,
-        example: Example { call: "information_ratio(ret, benchmark)", over: Sample::Returns, expected: 0.4979466032338519 },
+        example: Example {
+            call: "information_ratio(ret, benchmark)",
+            over: Sample::Returns,
+            expected: Expected::Number(0.4979466032338519),
+        },
         compute: Compute::ActiveReturn(|a, c| ratio(a.mean(), a.deviation()?).map(|x| x * c.periods_per_year.sqrt())),
     },
     Metric {
@@ -71,7 +75,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fewer than two pairs",
         arguments: &[R, BENCHMARK, PERIODS_ONE],
         result: ResultKind::Double,
-        example: Example { call: "tracking_error(ret, benchmark)", over: Sample::Returns, expected: 0.00552268050859363 },
+        example: Example { call: "tracking_error(ret, benchmark)", over: Sample::Returns, expected: Expected::Number(0.00552268050859363) },
         compute: Compute::ActiveReturn(|a, c| Some(a.deviation()? * c.periods_per_year.sqrt())),
     },
 ];

@@ -4,7 +4,7 @@ use super::arguments::{PERIODS, PNL, R, TIME, X};
 use super::order_free::annual_growth;
 use super::ratio;
 use crate::constants::Constants;
-use crate::metric::{Example, Family, Metric, ResultKind, Sample};
+use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
 use crate::states::{Compute, ReturnSegment};
 
 pub(super) const METRICS: &[Metric] = &[
@@ -18,7 +18,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[R],
         result: ResultKind::Double,
-        example: Example { call: "max_drawdown(ret ORDER BY day)", over: Sample::Drawdowns, expected: -0.10954 },
+        example: Example { call: "max_drawdown(ret ORDER BY day)", over: Sample::Drawdowns, expected: Expected::Number(-0.10954) },
         compute: Compute::ReturnSegment(|s, _| Some(s.depth())),
     },
     Metric {
@@ -31,7 +31,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "max_drawdown_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: -105.0 },
+        example: Example { call: "max_drawdown_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(-105.0) },
         compute: Compute::CurrencySegment(|s, _| Some(s.depth())),
     },
     Metric {
@@ -44,7 +44,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, never under water, or more than everything was lost",
         arguments: &[R, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "calmar_ratio(ret ORDER BY day)", over: Sample::Drawdowns, expected: 128.04656359509323 },
+        example: Example {
+            call: "calmar_ratio(ret ORDER BY day)",
+            over: Sample::Drawdowns,
+            expected: Expected::Number(128.04656359509323),
+        },
         compute: Compute::ReturnSegment(calmar),
     },
     Metric {
@@ -57,7 +61,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or never under water",
         arguments: &[PNL, PERIODS],
         result: ResultKind::Double,
-        example: Example { call: "calmar_ratio_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: 19.5 },
+        example: Example { call: "calmar_ratio_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(19.5) },
         compute: Compute::CurrencySegment(|s, c| ratio(s.sum() / s.n() * c.periods_per_year, s.depth().abs())),
     },
     Metric {
@@ -70,7 +74,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[R],
         result: ResultKind::Double,
-        example: Example { call: "ulcer_index(ret ORDER BY day)", over: Sample::Drawdowns, expected: 0.06417634160325082 },
+        example: Example {
+            call: "ulcer_index(ret ORDER BY day)",
+            over: Sample::Drawdowns,
+            expected: Expected::Number(0.06417634160325082),
+        },
         compute: Compute::ReturnDrawdowns(|d, _| Some(d.root_mean_square())),
     },
     Metric {
@@ -83,7 +91,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "ulcer_index_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: 47.070425959406826 },
+        example: Example { call: "ulcer_index_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(47.070425959406826) },
         compute: Compute::CurrencyDrawdowns(|d, _| Some(d.root_mean_square())),
     },
     Metric {
@@ -96,7 +104,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or never under water",
         arguments: &[R],
         result: ResultKind::Double,
-        example: Example { call: "recovery_factor(ret ORDER BY day)", over: Sample::Drawdowns, expected: 0.7136892132189154 },
+        example: Example {
+            call: "recovery_factor(ret ORDER BY day)",
+            over: Sample::Drawdowns,
+            expected: Expected::Number(0.7136892132189154),
+        },
         compute: Compute::ReturnSegment(|s, _| ratio(s.wealth().gain(), s.depth().abs())),
     },
     Metric {
@@ -109,7 +121,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or never under water",
         arguments: &[PNL],
         result: ResultKind::Double,
-        example: Example { call: "recovery_factor_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: 0.6190476190476191 },
+        example: Example {
+            call: "recovery_factor_pnl(pnl ORDER BY day)",
+            over: Sample::Pnl,
+            expected: Expected::Number(0.6190476190476191),
+        },
         compute: Compute::CurrencySegment(|s, _| ratio(s.sum(), s.depth().abs())),
     },
     Metric {
@@ -122,7 +138,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows; 0 without a winning row",
         arguments: &[X],
         result: ResultKind::BigInt,
-        example: Example { call: "max_consecutive_wins(pnl ORDER BY day)", over: Sample::Pnl, expected: 2.0 },
+        example: Example { call: "max_consecutive_wins(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(2.0) },
         compute: Compute::Runs(|r, _| Some(r.longest_win() as f64)),
     },
     Metric {
@@ -135,7 +151,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows; 0 without a losing row",
         arguments: &[X],
         result: ResultKind::BigInt,
-        example: Example { call: "max_consecutive_losses(pnl ORDER BY day)", over: Sample::Pnl, expected: 1.0 },
+        example: Example { call: "max_consecutive_losses(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(1.0) },
         compute: Compute::Runs(|r, _| Some(r.longest_loss() as f64)),
     },
     Metric {
@@ -148,7 +164,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows; 0 when never under water",
         arguments: &[R],
         result: ResultKind::BigInt,
-        example: Example { call: "time_under_water(ret ORDER BY day)", over: Sample::Drawdowns, expected: 4.0 },
+        example: Example { call: "time_under_water(ret ORDER BY day)", over: Sample::Drawdowns, expected: Expected::Number(4.0) },
         compute: Compute::ReturnUnderwater(|u, _| Some(u.longest() as f64)),
     },
     Metric {
@@ -161,7 +177,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows; 0 when never under water",
         arguments: &[PNL],
         result: ResultKind::BigInt,
-        example: Example { call: "time_under_water_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: 6.0 },
+        example: Example { call: "time_under_water_pnl(pnl ORDER BY day)", over: Sample::Pnl, expected: Expected::Number(6.0) },
         compute: Compute::CurrencyUnderwater(|u, _| Some(u.longest() as f64)),
     },
     Metric {
@@ -174,7 +190,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fields: all without rows; dates and lengths when never under water; recovery while it lasts",
         arguments: &[R, TIME],
         result: ResultKind::Drawdown,
-        example: Example { call: "drawdown_details(ret, day ORDER BY day)['max_drawdown']", over: Sample::Drawdowns, expected: -0.10954 },
+        example: Example {
+            call: "drawdown_details(ret, day ORDER BY day)['max_drawdown']",
+            over: Sample::Drawdowns,
+            expected: Expected::Number(-0.10954),
+        },
         compute: Compute::ReturnDetails,
     },
     Metric {
@@ -187,7 +207,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "fields: all without rows; dates and lengths when never under water; recovery while it lasts",
         arguments: &[PNL, TIME],
         result: ResultKind::Drawdown,
-        example: Example { call: "drawdown_details_pnl(pnl, day ORDER BY day)['max_drawdown']", over: Sample::Pnl, expected: -105.0 },
+        example: Example {
+            call: "drawdown_details_pnl(pnl, day ORDER BY day)['max_drawdown']",
+            over: Sample::Pnl,
+            expected: Expected::Number(-105.0),
+        },
         compute: Compute::CurrencyDetails,
     },
 ];

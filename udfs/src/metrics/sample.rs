@@ -5,7 +5,7 @@ use super::normal::{density, quantile as normal_quantile};
 use super::order_free::{kurtosis, skewness};
 use super::ratio;
 use crate::constants::{BILLION, Constants, Method};
-use crate::metric::{Example, Family, Metric, ResultKind, Sample};
+use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
 use crate::states::{Compute, HigherMoments, Moments};
 
 pub(super) const METRICS: &[Metric] = &[
@@ -20,7 +20,11 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "historical: no rows; parametric: fewer than two rows; cornish_fisher: fewer than four rows or a constant series",
         arguments: &[X, CONFIDENCE, METHOD],
         result: ResultKind::Double,
-        example: Example { call: "value_at_risk(ret, 0.95, 'parametric')", over: Sample::Returns, expected: -0.022453362363642034 },
+        example: Example {
+            call: "value_at_risk(ret, 0.95, 'parametric')",
+            over: Sample::Returns,
+            expected: Expected::Number(-0.022453362363642034),
+        },
         compute: Compute::ByMethod(|method| match method {
             Method::Historical => Compute::Sample(|mut xs, c| xs.quantile(c.tail)),
             Method::Parametric => Compute::Moments(|m, c| Some(m.mean() + Tail::of(c).z * m.deviation()?)),
@@ -38,7 +42,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "historical: no rows; parametric: fewer than two rows; cornish_fisher: fewer than four rows or a constant series",
         arguments: &[X, CONFIDENCE, METHOD],
         result: ResultKind::Double,
-        example: Example { call: "expected_shortfall(ret)", over: Sample::Returns, expected: -0.02 },
+        example: Example { call: "expected_shortfall(ret)", over: Sample::Returns, expected: Expected::Number(-0.02) },
         compute: Compute::ByMethod(|method| match method {
             Method::Historical => Compute::Sample(|mut xs, c| xs.expected_shortfall(c.tail)),
             Method::Parametric => Compute::Moments(parametric_shortfall),
@@ -55,7 +59,7 @@ pub(super) const METRICS: &[Metric] = &[
         null_when: "no rows, or the lower quantile is 0",
         arguments: &[X, QUANTILE],
         result: ResultKind::Double,
-        example: Example { call: "tail_ratio(ret)", over: Sample::Returns, expected: 1.606060606060606 },
+        example: Example { call: "tail_ratio(ret)", over: Sample::Returns, expected: Expected::Number(1.606060606060606) },
         compute: Compute::Sample(|mut xs, c| ratio(xs.upper_quantile(c.tail)?.abs(), xs.quantile(c.tail)?.abs())),
     },
 ];

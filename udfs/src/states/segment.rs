@@ -144,7 +144,7 @@ mod tests {
 
     fn segment(returns: &[f64]) -> ReturnSegment {
         let mut segment = ReturnSegment::new(
-            &Constants::of_call(metrics::find("max_drawdown").unwrap(), &[datafusion::logical_expr::lit(0.0)]).unwrap().unwrap(),
+            &Constants::of_call(&metrics::find("max_drawdown").unwrap().page(), &[datafusion::logical_expr::lit(0.0)]).unwrap().unwrap(),
         );
         returns.iter().for_each(|&r| segment.push(r));
         segment

@@ -91,7 +91,7 @@ fn near(a: f64, b: f64) -> bool {
 
 fn constant(role: Role, method: &str) -> Option<(Role, ScalarValue)> {
     let value = match role {
-        Role::Series | Role::Time => return None,
+        Role::Series | Role::Time | Role::PeriodsOfRow => return None,
         Role::Rate => ScalarValue::from(0.02),
         Role::PeriodsPerYear => ScalarValue::from(53.0),
         Role::Population | Role::CountZeros => ScalarValue::from(true),

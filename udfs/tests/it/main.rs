@@ -13,6 +13,7 @@ mod json;
 mod legacy;
 mod pairs;
 mod registry;
+mod scalars;
 mod session;
 mod single_stage;
 mod stream_time_order;

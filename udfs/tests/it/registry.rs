@@ -2,7 +2,7 @@
 
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
-use datafusion_functions_finance::{MetricUdaf, find, functions, register_all, register_in};
+use datafusion_functions_finance::{MetricUdaf, SCALARS, ScalarFunction, find, functions, register_all, register_in};
 
 use crate::session::{X, error, number, numbers, register_series, rows, some};
 
@@ -23,7 +23,7 @@ async fn a_bare_registry_gets_functions_and_checks() {
 #[test]
 fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
     let ctx = SessionContext::new();
-    let before = ctx.udafs();
+    let (before, scalars_before) = (ctx.udafs(), ctx.udfs());
     register_in(&ctx).unwrap();
     let names: Vec<&str> = functions().flat_map(|m| std::iter::once(&m.name).chain(m.aliases).copied()).collect();
     for name in &names {
@@ -33,4 +33,11 @@ fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
     }
     assert_eq!(ctx.udafs().len(), before.len() + names.len());
     assert!(MetricUdaf::of(&ctx.udaf("sum").unwrap()).is_none());
+    for scalar in SCALARS {
+        for name in scalar.page().names() {
+            assert!(!scalars_before.contains(name), "{name} hides a function of the engine");
+            assert_eq!(ScalarFunction::of(&ctx.udf(name).unwrap()).unwrap().scalar().name, scalar.name);
+        }
+    }
+    assert!(ScalarFunction::of(&ctx.udf("abs").unwrap()).is_none());
 }

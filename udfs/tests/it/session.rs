@@ -100,6 +100,18 @@ pub(crate) async fn error(ctx: &SessionContext, sql: &str) -> String {
     }
 }
 
+/// The message of a query that planning alone must refuse: no row is read.
+pub(crate) async fn refusal(ctx: &SessionContext, sql: &str) -> String {
+    let planned = match ctx.sql(sql).await {
+        Ok(frame) => frame.create_physical_plan().await.map(|_| ()),
+        Err(e) => Err(e),
+    };
+    match planned {
+        Ok(()) => panic!("{sql} was planned"),
+        Err(e) => e.find_root().to_string(),
+    }
+}
+
 /// A number, `None` for NULL.
 pub(crate) fn number(value: &ScalarValue) -> Option<f64> {
     match value {
