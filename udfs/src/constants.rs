@@ -1,6 +1,6 @@
 //! The constant arguments of a call (rates, periods, confidence, method...): their types, allowed values and defaults.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::array::RecordBatchOptions;
@@ -14,6 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use crate::metric::{Argument, Default as DefaultValue};
+use crate::metrics::{resampled, statistic};
 use crate::reference::Page;
 
 /// What an argument stands for.
@@ -41,6 +42,14 @@ pub enum Role {
     Confidence,
     /// Name of an estimation method.
     Method,
+    /// Dates or timestamps.
+    Dates,
+    /// Name of the metric that a bootstrap resamples.
+    Statistic,
+    /// Number of resamples of a bootstrap.
+    Resamples,
+    /// Seed of a random generator.
+    Seed,
 }
 
 /// Estimation methods of value at risk and expected shortfall.
@@ -71,10 +80,15 @@ pub(crate) struct Constants {
     /// `1 - confidence` in billionths, 1 to 999,999,999.
     pub(crate) tail: u64,
     pub(crate) method: Method,
+    /// Name of the metric that is resampled.
+    pub(crate) statistic: Option<&'static str>,
+    pub(crate) resamples: usize,
+    pub(crate) seed: u64,
 }
 
 impl Constants {
-    fn defaults(page: &Page) -> Self {
+    /// What a call without optional arguments has.
+    pub(crate) fn defaults(page: &Page) -> Self {
         let mut constants = Self {
             annual_rate: 0.0,
             periods_per_year: 1.0,
@@ -84,6 +98,9 @@ impl Constants {
             cap: None,
             tail: 50_000_000,
             method: Method::Historical,
+            statistic: None,
+            resamples: 1000,
+            seed: 0,
         };
         for argument in page.arguments {
             let value = match argument.default {
@@ -155,7 +172,7 @@ impl Constants {
     fn set(&mut self, role: Role, value: &ScalarValue) -> bool {
         let number = || number(value).filter(|x| x.is_finite());
         match role {
-            Role::Series | Role::Time => return true,
+            Role::Series | Role::Time | Role::Dates => return true,
             Role::Rate => number().filter(|&x| x > -1.0).map(|x| self.annual_rate = x),
             Role::PeriodsPerYear | Role::PeriodsOfRow => number().filter(|&x| x > 0.0).map(|x| self.periods_per_year = x),
             Role::Capital => number().map(|x| self.capital = x),
@@ -164,6 +181,9 @@ impl Constants {
             Role::Population => flag(value).map(|x| self.population = x),
             Role::CountZeros => flag(value).map(|x| self.count_zeros = x),
             Role::Method => method(value).map(|x| self.method = x),
+            Role::Statistic => text(value).and_then(statistic).map(|x| self.statistic = Some(x.name)),
+            Role::Resamples => number().and_then(resamples_of).map(|x| self.resamples = x),
+            Role::Seed => number().and_then(seed_of).map(|x| self.seed = x),
         }
         .is_some()
     }
@@ -183,12 +203,16 @@ impl Role {
             Self::Cap => "a constant number greater than 0",
             Self::Confidence => "a constant strictly between 0 and 1, of at most 9 decimals",
             Self::Method => "the constant 'historical', 'parametric' or 'cornish_fisher'",
+            Self::Dates => "a column of dates or timestamps (text: CAST(... AS DATE) or AS TIMESTAMP)",
+            Self::Statistic => &STATISTICS,
+            Self::Resamples => "a constant whole number from 100 to 1000000",
+            Self::Seed => "a constant whole number",
         }
     }
 
     /// Whether it must be known at planning time.
     pub fn is_constant(self) -> bool {
-        !matches!(self, Self::Series | Self::Time | Self::PeriodsOfRow)
+        !matches!(self, Self::Series | Self::Time | Self::Dates | Self::PeriodsOfRow)
     }
 
     /// The type that an argument of type `given` is cast to; `None` when it cannot stand for this role.
@@ -201,8 +225,10 @@ impl Role {
         let open = value_type == &DataType::Null;
         let target = match self {
             Self::Time => return Some(given.clone()),
+            Self::Dates if open => return Some(DataType::Date32),
+            Self::Dates => return is_instant(value_type).then(|| value_type.clone()),
             Self::Population | Self::CountZeros => DataType::Boolean,
-            Self::Method => DataType::Utf8,
+            Self::Method | Self::Statistic => DataType::Utf8,
             _ => DataType::Float64,
         };
         let fits = match target {
@@ -309,8 +335,33 @@ fn flag(value: &ScalarValue) -> Option<bool> {
     }
 }
 
+/// Whether values of this type are moments in time.
+pub(crate) fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+}
+
+/// The metrics that a bootstrap can resample, as messages list them.
+static STATISTICS: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<String> = resampled().map(|metric| format!("'{}'", metric.name)).collect();
+    format!("the constant name of a metric of one series in which the order of rows does not matter: {}", names.join(", "))
+});
+
+/// A number of resamples that gives quantiles and ends some time.
+fn resamples_of(x: f64) -> Option<usize> {
+    (x.fract() == 0.0 && (100.0..=1e6).contains(&x)).then_some(x as usize)
+}
+
+/// A whole number that a double holds exactly.
+fn seed_of(x: f64) -> Option<u64> {
+    (x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0).then_some(x as i64 as u64)
+}
+
+fn text(value: &ScalarValue) -> Option<&str> {
+    value.try_as_str().flatten()
+}
+
 fn method(value: &ScalarValue) -> Option<Method> {
-    let name = value.try_as_str().flatten()?;
+    let name = text(value)?;
     METHODS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, method)| method)
 }
 

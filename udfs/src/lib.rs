@@ -45,6 +45,7 @@ mod constants;
 mod finish;
 pub mod metric;
 pub mod metrics;
+mod random;
 pub mod reference;
 mod row;
 pub mod scalars;

@@ -71,6 +71,8 @@ pub enum ResultKind {
     BigInt,
     /// Struct describing the deepest drawdown; never NULL itself, its fields are.
     Drawdown,
+    /// Struct of an estimate and its confidence interval; never NULL itself, its fields are.
+    Interval,
 }
 
 /// One argument of a metric.
@@ -130,13 +132,15 @@ pub enum Sample {
     Drawdowns,
     /// Columns `day` and `pnl` (currency).
     Pnl,
+    /// Columns `date`, the first day of each of four months, and `ret` (returns of a month).
+    Months,
     /// No rows: the call has literals only.
     Nothing,
 }
 
 impl Sample {
     /// Every sample.
-    pub const ALL: &[Self] = &[Self::Returns, Self::Drawdowns, Self::Pnl, Self::Nothing];
+    pub const ALL: &[Self] = &[Self::Returns, Self::Drawdowns, Self::Pnl, Self::Months, Self::Nothing];
 
     /// The name of the table in the documentation; `None` without rows.
     pub fn table(self) -> Option<&'static str> {
@@ -144,6 +148,7 @@ impl Sample {
             Self::Returns => Some("returns"),
             Self::Drawdowns => Some("drawdowns"),
             Self::Pnl => Some("profits"),
+            Self::Months => Some("months"),
             Self::Nothing => None,
         }
     }
@@ -157,6 +162,10 @@ impl Sample {
             }
             Self::Drawdowns => "(VALUES (1, 0.05), (2, -0.10), (3, 0.02), (4, -0.03), (5, 0.12), (6, 0.04), (7, -0.01)) AS t(day, ret)",
             Self::Pnl => "(VALUES (1, -30), (2, 100), (3, -50), (4, 25), (5, 0), (6, -80), (7, 60), (8, 40)) AS t(day, pnl)",
+            Self::Months => {
+                "(VALUES (DATE '2024-01-01', 0.02), (DATE '2024-02-01', -0.01), (DATE '2024-03-01', 0.03), (DATE '2024-04-01', 0.01)) AS \
+                 t(date, ret)"
+            }
             Self::Nothing => "",
         }
     }

@@ -204,6 +204,10 @@ change the entry and run the tests with `UPDATE_FUNCTIONS_MD=1`.
 - Aggregates work with `GROUP BY`, `FILTER` and `OVER` any frame. `DISTINCT` has a meaning for order-free metrics, metrics of the
   distribution and pairs; elsewhere it is an error.
 
+Where `P` is not known, `periods_per_year(date)` estimates it. That is an aggregate and no constant, so that a metric cannot take it as its
+argument. Take the metric of one period and scale it: `sharpe_ratio(ret, 0, 1) * sqrt(periods_per_year(date))`,
+`annualise_volatility(volatility(ret, 1), periods_per_year(date))`; or run it first and bind its result: `sharpe_ratio(ret, 0.02, $1)`.
+
 Symbols: `n` counted rows; `m` mean; `s` standard deviation (ddof 1); `P` periods a year; `f` the rate of one period,
 `(1 + annual rate)^(1/P) - 1`; `e = x - f`; `W+ W-` number of rows above and below zero, `S+ S-` their sums, `S` the sum of all (zeros are
 neither win nor loss); `z` the normal quantile at `a = 1 - confidence`, `phi` the normal density; `d_t` drawdown of the compounded curve

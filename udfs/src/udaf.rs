@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
-use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, RowsKept, drawdown_type, state_fields};
+use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, RowsKept, drawdown_type, interval_type, state_fields};
 use crate::constants::{Constants, Role, coerced};
 use crate::metric::{Metric, ResultKind};
 
@@ -73,7 +73,8 @@ impl MetricUdaf {
         if args.is_distinct && !self.metric.allows_distinct() {
             return no_distinct(self.metric);
         }
-        let time = self.metric.arguments.iter().zip(args.expr_fields).find(|(argument, _)| argument.role == Role::Time);
+        let time =
+            self.metric.arguments.iter().zip(args.expr_fields).find(|(argument, _)| matches!(argument.role, Role::Time | Role::Dates));
         let order = if self.metric.needs_order() { args.order_bys } else { &[] };
         let key = |key: &PhysicalSortExpr| -> Result<OrderKey> {
             Ok(OrderKey { data_type: key.expr.data_type(args.schema)?, options: key.options })
@@ -128,6 +129,7 @@ impl AggregateUDFImpl for MetricUdaf {
             ResultKind::Double => DataType::Float64,
             ResultKind::BigInt => DataType::Int64,
             ResultKind::Drawdown => drawdown_type(time.map(|(_, data_type)| data_type)),
+            ResultKind::Interval => interval_type(),
         })
     }
 
@@ -177,7 +179,7 @@ impl AggregateUDFImpl for MetricUdaf {
     }
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
-        if self.metric.result != ResultKind::Drawdown {
+        if !matches!(self.metric.result, ResultKind::Drawdown | ResultKind::Interval) {
             return ScalarValue::try_from(data_type);
         }
         // The struct itself is never NULL: reading a field of a NULL struct would not give NULL.

@@ -1,5 +1,7 @@
 //! The accumulators of DataFusion, each generic over the state of a metric: none dispatches per row.
 
+mod bootstrap;
+mod dates;
 mod details;
 mod grouped_kept;
 mod grouped_states;
@@ -21,10 +23,13 @@ use crate::metric::{Metric, NullRows, ResultKind};
 use crate::row::Row;
 use crate::states::{Formula, Maker, Partial, SampleFormula, State, Walk};
 
+pub(crate) use bootstrap::interval_type;
 pub(crate) use details::drawdown_type;
 pub(crate) use key::OrderKey;
 pub(crate) use partial::state_fields;
 
+use bootstrap::KeepResampled;
+use dates::{DatesAccumulator, GroupedDates};
 use details::{DetailsAccumulator, KeepTimed};
 use grouped_kept::GroupedKept;
 use grouped_states::GroupedStates;
@@ -33,7 +38,7 @@ use kept::KeptAccumulator;
 use partial::Codec;
 use sample::SampleAccumulator;
 use single::StateAccumulator;
-use sliding::{SlidingAccumulator, SlidingDistinct};
+use sliding::{SlidingAccumulator, SlidingDistinct, SlidingKept};
 
 /// What an accumulator must know about the call.
 #[derive(Debug, Clone)]
@@ -47,7 +52,7 @@ pub(crate) struct Call {
     pub(crate) order: Vec<OrderKey>,
     /// The rows of each group arrive in time order and all in one accumulator, so that none must be kept.
     pub(crate) in_time_order: bool,
-    /// Type of the time argument of the drawdown details.
+    /// Type of the argument that holds times.
     pub(crate) time: Option<DataType>,
 }
 
@@ -98,6 +103,15 @@ impl Maker for RowsKept {
     }
 
     fn details<W: Walk>(self) -> bool {
+        true
+    }
+
+    fn dates(self) -> bool {
+        // Each distinct date is kept once.
+        false
+    }
+
+    fn bootstrap(self) -> bool {
         true
     }
 }
@@ -159,6 +173,15 @@ impl Maker for AccumulatorMaker<'_> {
             Ok(Box::new(DetailsAccumulator::<W>::new(self.call, self.sliding)))
         }
     }
+
+    fn dates(self) -> Self::Made {
+        Ok(Box::new(DatesAccumulator::try_new(self.call)?))
+    }
+
+    fn bootstrap(self) -> Self::Made {
+        let keep = KeepResampled::try_new(self.call)?;
+        Ok(if self.sliding { Box::new(SlidingKept::new(keep)) } else { Box::new(KeptAccumulator::new(keep)) })
+    }
 }
 
 /// Makes the accumulator of ordered rows once the type of the keys is known.
@@ -213,5 +236,13 @@ impl Maker for GroupsMaker<'_> {
 
     fn details<W: Walk>(self) -> Self::Made {
         Ok(Box::new(GroupedKept::new(KeepTimed::<W>::try_new(self.0)?)))
+    }
+
+    fn dates(self) -> Self::Made {
+        Ok(Box::new(GroupedDates::try_new(self.0)?))
+    }
+
+    fn bootstrap(self) -> Self::Made {
+        Ok(Box::new(GroupedKept::new(KeepResampled::try_new(self.0)?)))
     }
 }

@@ -9,6 +9,7 @@ use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
 use datafusion::logical_expr::function::StateFieldsArgs;
 use datafusion::logical_expr::utils::format_state_name;
 
+use crate::constants::Role;
 use crate::metric::{Metric, ResultKind};
 use crate::states::Partial;
 
@@ -36,7 +37,8 @@ pub(crate) fn state_fields(metric: &Metric, args: &StateFieldsArgs<'_>) -> Vec<F
     let field = |name: &str, item: DataType| {
         Arc::new(Field::new(format_state_name(args.name, name), DataType::LargeList(Arc::new(Field::new_list_field(item, true))), true))
     };
-    let mut fields = vec![field("values", DataType::Float64)];
+    let dates = metric.arguments.iter().any(|argument| argument.role == Role::Dates);
+    let mut fields = vec![field("values", if dates { DataType::Int64 } else { DataType::Float64 })];
     if metric.needs_order() {
         fields.push(field("keys", DataType::LargeBinary));
     }

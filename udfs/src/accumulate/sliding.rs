@@ -7,6 +7,7 @@ use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::logical_expr::Accumulator;
 
 use super::Input;
+use super::keep::Keep;
 use crate::finish::{Finish, OfSorted, sort};
 use crate::row::{Row, Series};
 use crate::states::State;
@@ -145,6 +146,55 @@ impl<R: Row, F: OfSorted<R>> Accumulator for SlidingDistinct<R, F> {
 
     fn size(&self) -> usize {
         size_of_val(self) + 2 * self.rows.capacity() * size_of::<R>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        no_partial()
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        no_partial()
+    }
+}
+
+/// Kept rows of a moving frame, from which the result is computed anew.
+#[derive(Debug)]
+pub(super) struct SlidingKept<C: Keep> {
+    keep: C,
+    rows: VecDeque<C::Item>,
+}
+
+impl<C: Keep> SlidingKept<C> {
+    pub(super) fn new(keep: C) -> Self {
+        Self { keep, rows: VecDeque::new() }
+    }
+}
+
+impl<C: Keep<Item: Copy>> Accumulator for SlidingKept<C> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Self { keep, rows } = self;
+        keep.read(values, None, |_, row| rows.push_back(row))
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Self { keep, rows } = self;
+        keep.read(values, None, |_, _| {
+            rows.pop_front();
+        })
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut rows: Vec<C::Item> = self.rows.iter().copied().collect();
+        let ends = [rows.len()];
+        ScalarValue::try_from_array(&self.keep.evaluate(&mut rows, &ends)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + 2 * self.rows.capacity() * size_of::<C::Item>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

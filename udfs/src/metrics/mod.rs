@@ -6,6 +6,8 @@
 //! (from 1) as a fraction of its peak; `u_t` drawdown of the summed curve (from 0) in currency.
 
 mod arguments;
+mod bootstrap;
+mod calendar;
 mod legacy;
 mod normal;
 mod order_free;
@@ -16,7 +18,10 @@ mod sample;
 use crate::metric::Metric;
 
 /// Every metric, by family.
-pub const METRICS: &[&[Metric]] = &[order_free::METRICS, path::METRICS, sample::METRICS, pair::METRICS, legacy::METRICS];
+pub const METRICS: &[&[Metric]] =
+    &[order_free::METRICS, calendar::METRICS, path::METRICS, sample::METRICS, bootstrap::METRICS, pair::METRICS, legacy::METRICS];
+
+pub(crate) use bootstrap::{resampled, statistic};
 
 /// Every metric, in the order of the catalogue.
 pub fn functions() -> impl Iterator<Item = &'static Metric> {

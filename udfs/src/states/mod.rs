@@ -143,6 +143,10 @@ pub(crate) enum Compute {
     ReturnDetails,
     /// Details of the deepest drawdown of currency profits.
     CurrencyDetails,
+    /// Observations a year from distinct dates.
+    Dates,
+    /// Confidence interval of another metric.
+    Bootstrap,
 }
 
 /// What can be made from a state and a formula, whatever they are: an accumulator, a group accumulator...
@@ -153,6 +157,8 @@ pub(crate) trait Maker {
     fn sample(self, formula: SampleFormula) -> Self::Made;
     fn path<S: State<Row = f64>>(self, formula: Formula<S>) -> Self::Made;
     fn details<W: Walk>(self) -> Self::Made;
+    fn dates(self) -> Self::Made;
+    fn bootstrap(self) -> Self::Made;
 }
 
 impl Compute {
@@ -181,6 +187,8 @@ impl Compute {
             Self::ByMethod(choose) => choose(method).make(method, maker),
             Self::ReturnDetails => maker.details::<Returns>(),
             Self::CurrencyDetails => maker.details::<Currency>(),
+            Self::Dates => maker.dates(),
+            Self::Bootstrap => maker.bootstrap(),
         }
     }
 }

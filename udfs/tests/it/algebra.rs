@@ -55,7 +55,8 @@ impl Variant {
         for argument in self.metric.arguments {
             match argument.role {
                 Role::Series => args.push(col(if args.is_empty() { "x" } else { "b" }, &schema).unwrap()),
-                Role::Time => args.push(col("d", &schema).unwrap()),
+                Role::Time | Role::Dates => args.push(col("d", &schema).unwrap()),
+                Role::Statistic => args.push(lit("sortino_ratio")),
                 role => args.extend(self.constants.iter().filter(|c| c.0 == role).map(|c| lit(c.1.clone()))),
             }
         }
@@ -91,7 +92,7 @@ fn near(a: f64, b: f64) -> bool {
 
 fn constant(role: Role, method: &str) -> Option<(Role, ScalarValue)> {
     let value = match role {
-        Role::Series | Role::Time | Role::PeriodsOfRow => return None,
+        Role::Series | Role::Time | Role::Dates | Role::PeriodsOfRow | Role::Statistic => return None,
         Role::Rate => ScalarValue::from(0.02),
         Role::PeriodsPerYear => ScalarValue::from(53.0),
         Role::Population | Role::CountZeros => ScalarValue::from(true),
@@ -99,6 +100,8 @@ fn constant(role: Role, method: &str) -> Option<(Role, ScalarValue)> {
         Role::Cap => ScalarValue::from(0.25),
         Role::Confidence => ScalarValue::from(0.9),
         Role::Method => ScalarValue::from(method),
+        Role::Resamples => ScalarValue::from(100.0),
+        Role::Seed => ScalarValue::from(3.0),
     };
     Some((role, value))
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod algebra;
+mod bootstrap;
+mod dates;
 mod degenerate;
 mod details;
 mod errors;
