@@ -9,6 +9,7 @@ mod degenerate;
 mod details;
 mod errors;
 mod examples;
+mod fuzz;
 mod golden;
 mod groups;
 mod json;
