@@ -27,15 +27,10 @@ struct Calendar {
 
 impl Calendar {
     fn try_new(call: &Call) -> Result<Self> {
-        let units_a_day = match &call.time {
-            Some(DataType::Date32) => 1.0,
-            Some(DataType::Timestamp(TimeUnit::Second, _)) => 86_400.0,
-            Some(DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _)) => 86_400e3,
-            Some(DataType::Timestamp(TimeUnit::Microsecond, _)) => 86_400e6,
-            Some(DataType::Timestamp(TimeUnit::Nanosecond, _)) => 86_400e9,
-            other => return exec_err!("periods_per_year: its argument is {other:?}, not a date or timestamp"),
-        };
-        Ok(Self { units_a_day })
+        match call.time.as_ref().and_then(units_a_day) {
+            Some(units) => Ok(Self { units_a_day: units as f64 }),
+            None => exec_err!("periods_per_year: its argument is {:?}, not a date or timestamp", call.time),
+        }
     }
 
     /// Observations a year of so many distinct dates.
@@ -45,10 +40,27 @@ impl Calendar {
     }
 }
 
+/// How many units of a type of dates or timestamps are a day; `None` for other types.
+pub(super) fn units_a_day(data_type: &DataType) -> Option<i64> {
+    match data_type {
+        DataType::Date32 => Some(1),
+        DataType::Timestamp(TimeUnit::Second, _) => Some(86_400),
+        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => Some(86_400_000),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(86_400_000_000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(86_400_000_000_000),
+        _ => None,
+    }
+}
+
+/// Dates or timestamps as whole numbers of their unit.
+pub(super) fn instants(times: &ArrayRef) -> Result<Int64Array> {
+    Ok(cast(times, &DataType::Int64)?.as_primitive().clone())
+}
+
 /// The dates of a batch as whole numbers of their unit.
 fn read(values: &[ArrayRef]) -> Result<Int64Array> {
     match values.first() {
-        Some(dates) if is_instant(dates.data_type()) => Ok(cast(dates, &DataType::Int64)?.as_primitive().clone()),
+        Some(dates) if is_instant(dates.data_type()) => instants(dates),
         other => exec_err!("periods_per_year: its argument is {:?}, not a date or timestamp", other.map(|array| array.data_type())),
     }
 }

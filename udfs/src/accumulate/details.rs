@@ -5,23 +5,20 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, LargeBinaryArray, StructArray, UInt64Array, new_empty_array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StructArray, UInt64Array, new_empty_array};
 use datafusion::arrow::compute::{SortOptions, cast, take};
-use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, not_impl_err};
 use datafusion::logical_expr::Accumulator;
 
 use super::Call;
+use super::dates::{instants, units_a_day};
 use super::keep::{Keep, OrderedRows, groups, in_order, read_keyed, write_keyed};
 use super::key::{KeyEncoder, OrderKey};
 use super::partial::{lists, lists_of};
 use crate::metric::NullRows;
 use crate::row::Series;
 use crate::states::{Deepest, DeepestSearch, Episode, Walk};
-
-const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 /// The struct's type for times of type `time`; without times, dates are row numbers.
 pub(crate) fn drawdown_type(time: Option<&DataType>) -> DataType {
@@ -48,28 +45,23 @@ struct Found {
     rows: usize,
 }
 
-/// The dates of rows, as values and, where they are dates or timestamps, as microseconds.
+/// The dates of rows, as values and, where they are dates or timestamps, as whole numbers of their unit.
 struct Dates {
     values: Option<ArrayRef>,
-    instants: Option<ArrayRef>,
+    instants: Option<Int64Array>,
+    units_a_day: i64,
     /// The rows that the values belong to, ascending; `None` when they are all rows.
     named: Option<Vec<usize>>,
 }
 
 impl Dates {
     fn try_new(times: Option<ArrayRef>, named: Option<Vec<usize>>) -> Result<Self> {
-        let is_instant = |t: &DataType| matches!(t, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
-        let instants = match &times {
-            Some(times) if is_instant(times.data_type()) => {
-                let zone = match times.data_type() {
-                    DataType::Timestamp(_, zone) => zone.clone(),
-                    _ => None,
-                };
-                Some(cast(times, &DataType::Timestamp(TimeUnit::Microsecond, zone))?)
-            }
+        let unit = times.as_ref().and_then(|times| units_a_day(times.data_type()));
+        let instants = match (&times, unit) {
+            (Some(times), Some(_)) => Some(instants(times)?),
             _ => None,
         };
-        Ok(Self { values: times, instants, named })
+        Ok(Self { values: times, instants, units_a_day: unit.unwrap_or(1), named })
     }
 
     /// Where the date of a row lies.
@@ -89,9 +81,9 @@ impl Dates {
 
     /// Whole days between two rows.
     fn days(&self, from: usize, to: usize) -> Option<i64> {
-        let instants = self.instants.as_ref()?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        let instants = self.instants.as_ref()?;
         let at = |row: usize| self.position(row).filter(|&i| i < instants.len() && instants.is_valid(i)).map(|i| instants.value(i));
-        Some(at(to)?.checked_sub(at(from)?)?.div_euclid(MICROSECONDS_A_DAY))
+        Some(at(to)?.checked_sub(at(from)?)?.div_euclid(self.units_a_day))
     }
 }
 
@@ -130,14 +122,34 @@ type Timed = (Box<[u8]>, f64, Box<[u8]>);
 #[derive(Debug)]
 pub(crate) struct KeepTimed<W> {
     rows: OrderedRows,
-    times: Option<KeyEncoder>,
+    times: Option<Times>,
     walk: PhantomData<W>,
+}
+
+/// How times are kept: as bytes of one encoder.
+#[derive(Debug)]
+struct Times {
+    data_type: DataType,
+    encoder: KeyEncoder,
+}
+
+impl Times {
+    fn try_new(time: &DataType) -> Result<Self> {
+        let key = OrderKey { data_type: time.clone(), options: SortOptions::default() };
+        Ok(Self { data_type: time.clone(), encoder: KeyEncoder::try_new(&[key])? })
+    }
+
+    /// The times of kept rows.
+    fn decode(&self, items: &[Timed]) -> Result<ArrayRef> {
+        let bytes: Vec<&[u8]> = items.iter().map(|item| &*item.2).collect();
+        let times = self.encoder.decode(&bytes)?.pop().ok_or_else(no_time)?;
+        Ok(if times.data_type() == &self.data_type { times } else { cast(&times, &self.data_type)? })
+    }
 }
 
 impl<W: Walk> KeepTimed<W> {
     pub(super) fn try_new(call: &Call) -> Result<Self> {
-        let encoder = |time: &DataType| KeyEncoder::try_new(&[OrderKey { data_type: time.clone(), options: SortOptions::default() }]);
-        Ok(Self { rows: OrderedRows::try_new(call)?, times: call.time.as_ref().map(encoder).transpose()?, walk: PhantomData })
+        Ok(Self { rows: OrderedRows::try_new(call)?, times: call.time.as_ref().map(Times::try_new).transpose()?, walk: PhantomData })
     }
 }
 
@@ -146,7 +158,7 @@ impl<W: Walk> Keep for KeepTimed<W> {
 
     fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, mut keep: impl FnMut(usize, Timed)) -> Result<()> {
         let times = match &self.times {
-            Some(encoder) => Some(encoder.encode(values.get(1..2).ok_or_else(no_time)?)?),
+            Some(times) => Some(times.encoder.encode(values.get(1..2).ok_or_else(no_time)?)?),
             None => None,
         };
         let time = |i: usize| times.as_ref().map_or_else(Default::default, |times| times.row(i).as_ref().into());
@@ -154,18 +166,33 @@ impl<W: Walk> Keep for KeepTimed<W> {
     }
 
     fn read_partial(&self, partial: &[ArrayRef], mut keep: impl FnMut(usize, Timed)) -> Result<()> {
-        let times = lists(partial, 2)?;
-        let bytes = times.values().as_binary_opt::<i64>().ok_or_else(no_time)?;
+        // Typed values, not their bytes: bytes that no encoder wrote could not be read back.
+        let times = match &self.times {
+            Some(times) => {
+                let column = lists(partial, 2)?.values();
+                if column.data_type() != &times.data_type {
+                    return Err(no_time());
+                }
+                Some(times.encoder.encode(&[Arc::clone(column)])?)
+            }
+            None => None,
+        };
         read_keyed(partial, |i, at, key, value| {
-            keep(i, (key.into(), value, bytes.value(at).into()));
+            let time = match &times {
+                Some(times) if at < times.num_rows() => times.row(at).as_ref().into(),
+                Some(_) => return Err(no_time()),
+                None => Default::default(),
+            };
+            keep(i, (key.into(), value, time));
             Ok(())
         })
     }
 
     fn write_partial(&self, items: &[Timed], ends: &[usize]) -> Result<Vec<ArrayRef>> {
         let mut columns = write_keyed(items.iter().map(|(key, value, _)| (key, *value)), ends)?;
-        let times: LargeBinaryArray = items.iter().map(|item| Some(&*item.2)).collect();
-        columns.push(lists_of(ends, Arc::new(times)));
+        if let Some(times) = &self.times {
+            columns.push(lists_of(ends, times.decode(items)?));
+        }
         Ok(columns)
     }
 
@@ -179,10 +206,7 @@ impl<W: Walk> Keep for KeepTimed<W> {
             found.push(Found { deepest: search.found(), offset, rows: rows.len() });
             offset += rows.len();
         }
-        let times = match &self.times {
-            Some(encoder) => encoder.decode(&items.iter().map(|item| &*item.2).collect::<Vec<_>>())?.pop(),
-            None => None,
-        };
+        let times = self.times.as_ref().map(|times| times.decode(items)).transpose()?;
         describe(&found, &Dates::try_new(times, None)?)
     }
 

@@ -10,7 +10,7 @@ use datafusion::logical_expr::function::StateFieldsArgs;
 use datafusion::logical_expr::utils::format_state_name;
 
 use crate::constants::Role;
-use crate::metric::{Metric, ResultKind};
+use crate::metric::Metric;
 use crate::states::Partial;
 
 /// How a state is written as doubles and read back.
@@ -42,8 +42,9 @@ pub(crate) fn state_fields(metric: &Metric, args: &StateFieldsArgs<'_>) -> Vec<F
     if metric.needs_order() {
         fields.push(field("keys", DataType::LargeBinary));
     }
-    if metric.result == ResultKind::Drawdown {
-        fields.push(field("times", DataType::LargeBinary));
+    let mut times = metric.arguments.iter().zip(args.input_fields).filter(|(argument, _)| argument.role == Role::Time);
+    if let Some((_, time)) = times.next() {
+        fields.push(field("times", time.data_type().clone()));
     }
     fields
 }

@@ -1,6 +1,6 @@
 //! Partial moments of the excess over a fixed rate.
 
-use super::{Compensated, Partial, State, Tally};
+use super::{Compensated, Partial, State, Tally, count};
 use crate::constants::Constants;
 
 /// Sums over the excess `e = x - f` for a fixed `f` a period.
@@ -94,6 +94,6 @@ impl Partial for LowerPartial {
         self.squares_below = Compensated::read(&partial[4..]);
         self.above = Compensated::read(&partial[6..]);
         self.below = Compensated::read(&partial[8..]);
-        self.rows_below = partial[10] as u64;
+        self.rows_below = count(partial[10]);
     }
 }

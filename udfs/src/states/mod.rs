@@ -105,8 +105,13 @@ impl Tally {
     }
 
     pub(crate) fn read(partial: &[f64]) -> Self {
-        Self { rows: partial[0] as u64, nan: partial[1] != 0.0 }
+        Self { rows: count(partial[0]), nan: partial[1] != 0.0 }
     }
+}
+
+/// A count that a partial result carries. No more than a double counts exactly: a larger one is no count, and could overflow.
+pub(crate) fn count(x: f64) -> u64 {
+    (x as u64).min(1 << f64::MANTISSA_DIGITS)
 }
 
 /// A formula over a state; `None` is undefined, that is NULL.

@@ -14,6 +14,9 @@ pub(crate) struct Product {
 /// Wealth stays between `2^-BOUND` and `2^BOUND`, so that a product of two is in range.
 const BOUND: i32 = 500;
 
+/// Exponents of partial results are whole numbers of a double.
+const LARGEST_EXPONENT: i64 = 1 << f64::MANTISSA_DIGITS;
+
 fn power_of_two(exponent: i32) -> f64 {
     // Exponents used here stay within the normal doubles.
     f64::from_bits(((exponent + 1023) as u64) << 52)
@@ -102,7 +105,7 @@ impl Partial for Product {
     fn read(&mut self, partial: &[f64]) {
         self.tally = Tally::read(partial);
         self.wealth = Wealth::read(&partial[2..]);
-        self.exponent = partial[4] as i64;
+        self.exponent = (partial[4] as i64).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT);
     }
 }
 

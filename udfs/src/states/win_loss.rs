@@ -1,6 +1,6 @@
 //! Winning and losing rows.
 
-use super::{Compensated, Partial, State, Tally};
+use super::{Compensated, Partial, State, Tally, count};
 use crate::constants::Constants;
 
 /// Counts and sums of winning and losing rows; zeros are neither.
@@ -97,8 +97,8 @@ impl Partial for WinLoss {
     fn read(&mut self, partial: &[f64]) {
         *self = Self {
             tally: Tally::read(partial),
-            wins: partial[2] as u64,
-            losses: partial[3] as u64,
+            wins: count(partial[2]),
+            losses: count(partial[3]),
             won: Compensated::read(&partial[4..]),
             lost: Compensated::read(&partial[6..]),
         };
