@@ -30,15 +30,15 @@
 //!   fails. Rows with equal keys have no defined order among each other: give enough keys (`ORDER BY date, start_time`). So that the
 //!   answer does not change with the number of threads, an aggregate takes them by value; rows of a declared order and windows as they lie.
 //! * Functions whose name ends in `_pnl` add currency, the others compound returns.
-//! * Every function works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
+//! * Every aggregate works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
 //!   metrics with `DISTINCT`.
 //!
 //! # Inside
 //!
-//! [`METRICS`] and [`SCALARS`] are the tables; one entry is one function, and [`mod@reference`] is made from them. Nearly every metric is a short formula over one of a few mergeable states, and the
-//! hard part (NULLs, groups, merging, frames) is written once per kind of state. [`MetricUdaf`] carries an entry into DataFusion,
-//! [`RequireTimeOrder`] checks the calls while planning. Two physical rules are optional: [`SingleStage`] saves memory and time where rows
-//! must be kept, [`StreamTimeOrder`] where they come in time order.
+//! [`METRICS`] and [`SCALARS`] are the tables; one entry is one function, and [`mod@reference`] is made from them. Nearly every metric is a
+//! short formula over one of a few mergeable states, and the hard part (NULLs, groups, merging, frames) is written once per kind of state.
+//! [`MetricUdaf`] carries an entry into DataFusion, [`RequireTimeOrder`] checks the calls while planning. Two physical rules are optional:
+//! [`SingleStage`] saves memory and time where rows must be kept, [`StreamTimeOrder`] where they come in time order.
 
 mod accumulate;
 mod constants;

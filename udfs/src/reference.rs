@@ -200,7 +200,9 @@ change the entry and run the tests with `UPDATE_FUNCTIONS_MD=1`.
 - Arguments in brackets may be left out from the right; they are constants of the call, and a wrong type, count, range or name is an error
   before the query runs. They may be named: `sharpe_ratio(ret, risk_free => 0.02)`; to name one, the ones before it must be given too.
 - Path functions need a time order: `f(x ORDER BY day)`, `f(x) OVER (ORDER BY day)`, or a table that declares its order. Rows with equal
-  keys come in no defined order: give enough keys (`ORDER BY day, start_time`) where several rows share a time.
+  keys have no order among each other: give enough keys (`ORDER BY day, start_time`). Where they are equal all the same, an aggregate that
+  sorts its rows takes the smaller value first, so that its result is the same on any number of threads; window calls and tables that declare
+  their order take them as they come.
 - Aggregates work with `GROUP BY`, `FILTER` and `OVER` any frame. `DISTINCT` has a meaning for order-free metrics, metrics of the
   distribution and pairs; elsewhere it is an error.
 

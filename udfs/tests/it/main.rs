@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod algebra;
+mod bad_input;
 mod bootstrap;
 mod dates;
 mod degenerate;

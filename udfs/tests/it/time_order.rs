@@ -182,3 +182,20 @@ async fn rows_of_several_series_have_no_order_among_each_other() {
     // An order that the user writes is taken literally.
     assert_eq!(numbers(&ctx, "SELECT max_drawdown_pnl(pnl ORDER BY d, s) FROM t").await, [Some(-12.0)]);
 }
+
+#[tokio::test]
+async fn rows_with_equal_keys_are_taken_by_value_however_they_arrive() {
+    let orders: [&[f64]; 3] = [&[5.0, -3.0, 4.0, -9.0], &[-9.0, 4.0, -3.0, 5.0], &[4.0, 5.0, -9.0, -3.0]];
+    for values in orders {
+        for partitions in [1, 3] {
+            let ctx = crate::session::session_of(partitions);
+            register_series(&ctx, "t", &some(values));
+            for suffix in ["", " GROUP BY 1 = 1"] {
+                let sql = format!(
+                    "SELECT max_drawdown_pnl(x ORDER BY d < DATE '2000-01-01'), max_consecutive_wins(x ORDER BY 1 = 1) FROM t{suffix}"
+                );
+                assert_eq!(numbers(&ctx, &sql).await, [Some(-12.0), Some(2.0)], "{values:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Every wrong call of every function: refused while planning, with the function, the argument and what is allowed.
+
+use datafusion::prelude::SessionContext;
+use datafusion_functions_finance::metric::Default as DefaultValue;
+use datafusion_functions_finance::reference::Kind;
+use datafusion_functions_finance::{Argument, Page, Role, functions, pages};
+
+use crate::session::{R, refusal, register_series, rows, session, some};
+
+/// An expression that may stand for an argument.
+fn valid(argument: &Argument) -> &'static str {
+    match argument.role {
+        Role::Series => "x",
+        Role::Time | Role::Dates => "d",
+        Role::Rate => "0.02",
+        Role::PeriodsPerYear | Role::PeriodsOfRow => "252",
+        Role::Population | Role::CountZeros => "true",
+        Role::Capital | Role::Cap => "1000",
+        Role::Confidence => "0.9",
+        Role::Method => "'historical'",
+        Role::Statistic => "'sharpe_ratio'",
+        Role::Resamples => "100",
+        Role::Seed => "1",
+    }
+}
+
+/// Expressions of a wrong type.
+fn wrong_types(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Series => &["'text'", "d", "x > 0", "[x]"],
+        Role::Dates => &["x", "'2024-01-01'", "1"],
+        Role::Time => &[],
+        Role::Population | Role::CountZeros => &["1", "'true'", "0.5"],
+        Role::Method | Role::Statistic => &["3", "true", "DATE '2024-01-01'"],
+        _ => &["'0.02'", "true", "DATE '2024-01-01'"],
+    }
+}
+
+/// Constants of the right type that are not allowed.
+fn wrong_values(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Series | Role::Time | Role::Dates => &[],
+        Role::Rate => &["-1", "-2.5", "'NaN'::DOUBLE", "'inf'::DOUBLE", "NULL", "1 - 3"],
+        Role::PeriodsPerYear | Role::PeriodsOfRow => &["0", "-252", "'NaN'::DOUBLE", "'inf'::DOUBLE", "NULL", "1 - 1"],
+        Role::Population | Role::CountZeros => &["NULL"],
+        Role::Capital => &["'NaN'::DOUBLE", "'-inf'::DOUBLE", "NULL"],
+        Role::Cap => &["0", "-0.25", "'NaN'::DOUBLE", "NULL"],
+        Role::Confidence => &["0", "1", "-0.5", "95", "'NaN'::DOUBLE", "NULL", "1e-12"],
+        Role::Method => &["'monte_carlo'", "''", "NULL"],
+        Role::Statistic => &["'max_drawdown'", "'beta'", "'legacy_sharpe'", "''", "NULL"],
+        Role::Resamples => &["0", "99", "-1000", "100.5", "1000001", "NULL"],
+        Role::Seed => &["0.5", "'NaN'::DOUBLE", "1e300", "NULL"],
+    }
+}
+
+/// Expressions of the right type whose value is known only when the query runs.
+fn not_constant(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Series | Role::Time | Role::Dates | Role::PeriodsOfRow => &[],
+        Role::Population | Role::CountZeros => &["x > 0"],
+        Role::Method | Role::Statistic => &["CAST(x AS VARCHAR)"],
+        _ => &["x", "random()", "(SELECT max(x) FROM t)"],
+    }
+}
+
+/// The call with `wrong` at position `at`, in a query.
+fn call(page: &Page, at: usize, wrong: &'static str) -> String {
+    let mut given: Vec<&str> = page.arguments[..at].iter().map(valid).collect();
+    given.push(wrong);
+    given.extend(page.arguments[at + 1..].iter().filter(|argument| argument.default == DefaultValue::Required).map(valid));
+    written(page, &given.join(", "))
+}
+
+fn written(page: &Page, arguments: &str) -> String {
+    let order = if page.kind == Kind::PathAggregate { " ORDER BY d" } else { "" };
+    format!("SELECT {}({arguments}{order}) FROM t", page.name)
+}
+
+async fn returns() -> SessionContext {
+    let ctx = session();
+    register_series(&ctx, "t", &some(R));
+    ctx
+}
+
+async fn is_refused(ctx: &SessionContext, sql: &str, parts: &[&str]) {
+    let message = refusal(ctx, sql).await;
+    assert!(parts.iter().all(|part| message.contains(part)), "{sql}: {message}, expected {parts:?}");
+}
+
+#[tokio::test]
+async fn the_right_calls_are_planned() {
+    let ctx = returns().await;
+    for page in pages() {
+        let all: Vec<&str> = page.arguments.iter().map(valid).collect();
+        for given in page.arguments.iter().filter(|a| a.default == DefaultValue::Required).count()..=all.len() {
+            rows(&ctx, &written(&page, &all[..given].join(", "))).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_counts_are_refused_by_every_function() {
+    let ctx = returns().await;
+    for page in pages() {
+        let many = vec!["1"; page.arguments.len() + 1].join(", ");
+        let (name, usage) = (format!("{} takes", page.name), page.signature());
+        is_refused(&ctx, &format!("SELECT {}() FROM t", page.name), &[&name, "got 0", &usage]).await;
+        is_refused(&ctx, &written(&page, &many), &[&name, &format!("got {}", page.arguments.len() + 1), &usage]).await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_types_are_refused_by_every_argument() {
+    let ctx = returns().await;
+    for page in pages() {
+        for (at, argument) in page.arguments.iter().enumerate() {
+            let named = format!("{}: argument {} must be {}", page.name, argument.name, argument.role.allowed());
+            for wrong in wrong_types(argument.role) {
+                is_refused(&ctx, &call(&page, at, wrong), &[&named, "got ", "usage: ", &page.signature()]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_out_of_range_are_refused_by_every_argument() {
+    let ctx = returns().await;
+    for page in pages() {
+        for (at, argument) in page.arguments.iter().enumerate() {
+            let named = format!("{}: argument {} must be {}", page.name, argument.name, argument.role.allowed());
+            for wrong in wrong_values(argument.role) {
+                is_refused(&ctx, &call(&page, at, wrong), &[&named, "got ", &page.signature()]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn options_must_be_constant() {
+    let ctx = returns().await;
+    for page in pages() {
+        for (at, argument) in page.arguments.iter().enumerate() {
+            let named = format!("{}: argument {} must be {}", page.name, argument.name, argument.role.allowed());
+            for wrong in not_constant(argument.role) {
+                is_refused(&ctx, &call(&page, at, wrong), &[&named, "known before the query runs", &page.signature()]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn path_functions_without_a_time_order_are_refused() {
+    let ctx = returns().await;
+    for page in pages().filter(|page| page.kind == Kind::PathAggregate) {
+        let needs = format!("{} needs a time order", page.name);
+        let name = page.name;
+        is_refused(&ctx, &format!("SELECT {name}(x) FROM t"), &[&needs, &format!("write {name}(x ORDER BY <time column>)")]).await;
+        is_refused(&ctx, &format!("SELECT {name}(x) FROM t GROUP BY d"), &[&needs, "or declare the order of the table"]).await;
+        let over = format!("write {name}(x) OVER (ORDER BY <time column>)");
+        is_refused(&ctx, &format!("SELECT {name}(x) OVER () FROM t"), &[&needs, &over]).await;
+        is_refused(&ctx, &format!("SELECT {name}(x) OVER (PARTITION BY d) FROM t"), &[&needs, &over]).await;
+    }
+}
+
+#[tokio::test]
+async fn distinct_is_refused_where_it_has_no_meaning() {
+    let ctx = returns().await;
+    for metric in functions() {
+        let page = metric.page();
+        let required = page.arguments.iter().filter(|argument| argument.default == DefaultValue::Required).map(valid);
+        // Twice the same column after DISTINCT fails in an optimizer rule of the engine, for its own `corr` too.
+        let arguments = required.collect::<Vec<_>>().join(", ").replace("x, x", "x, -x");
+        let sql = written(&page, &format!("DISTINCT {arguments}"));
+        if metric.allows_distinct() {
+            rows(&ctx, &sql).await;
+        } else {
+            is_refused(&ctx, &sql, &[page.name, "does not take DISTINCT: every row counts", &page.signature()]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn explain_shows_the_error() {
+    let ctx = returns().await;
+    let plan = format!("{:?}", rows(&ctx, "EXPLAIN SELECT sharpe_ratio(x, -7) FROM t").await);
+    assert!(plan.contains("argument risk_free must be a constant annual rate greater than -1, got -7"), "{plan}");
+}
