@@ -49,7 +49,7 @@ pub enum Role {
     /// Number of resamples of a bootstrap.
     Resamples,
     /// Seed of a random generator.
-    Seed,
+    RandomSeed,
 }
 
 /// Estimation methods of value at risk and expected shortfall.
@@ -183,7 +183,7 @@ impl Constants {
             Role::Method => method(value).map(|x| self.method = x),
             Role::Statistic => text(value).and_then(statistic).map(|x| self.statistic = Some(x.name)),
             Role::Resamples => number().and_then(resamples_of).map(|x| self.resamples = x),
-            Role::Seed => number().and_then(seed_of).map(|x| self.seed = x),
+            Role::RandomSeed => number().and_then(seed_of).map(|x| self.seed = x),
         }
         .is_some()
     }
@@ -206,7 +206,7 @@ impl Role {
             Self::Dates => "a column of dates or timestamps (text: CAST(... AS DATE) or AS TIMESTAMP)",
             Self::Statistic => &STATISTICS,
             Self::Resamples => "a constant whole number from 100 to 1000000",
-            Self::Seed => "a constant whole number",
+            Self::RandomSeed => "a constant whole number",
         }
     }
 

@@ -121,6 +121,10 @@ pub enum Expected {
     Number(f64),
     /// A struct, as a result table shows it.
     Text(&'static str),
+    /// The numbers of all rows of a window call, in the order of days; `None` is NULL.
+    Rows(&'static [Option<f64>]),
+    /// The same for this field of a struct.
+    FieldRows(&'static str, &'static [Option<f64>]),
 }
 
 /// Small series on which the examples are computed, one row per day.
@@ -172,12 +176,23 @@ impl Sample {
 }
 
 impl Example {
-    /// The example as a whole query.
+    /// The example as a whole query; one of a window call has a row for each day.
     pub fn sql(&self) -> String {
-        match self.over {
-            Sample::Nothing => format!("SELECT {}", self.call),
-            rows => format!("SELECT {} FROM {}", self.call, rows.sql()),
+        let (call, rows) = (self.call, self.over.sql());
+        match (self.expected, self.over) {
+            (Expected::Rows(_), _) => format!("SELECT {call} OVER (ORDER BY day) AS value FROM {rows} ORDER BY day"),
+            (Expected::FieldRows(field, _), _) => {
+                format!("SELECT whole['{field}'] AS value FROM (SELECT day, {call} OVER (ORDER BY day) AS whole FROM {rows}) ORDER BY day")
+            }
+            (_, Sample::Nothing) => format!("SELECT {call}"),
+            _ => format!("SELECT {call} FROM {rows}"),
         }
+    }
+
+    /// The same with the name of its table in place of the rows.
+    pub fn short_sql(&self) -> String {
+        let sql = self.sql();
+        self.over.table().map_or_else(|| sql.clone(), |table| sql.replace(self.over.sql(), table))
     }
 }
 
@@ -217,7 +232,7 @@ pub(crate) enum NullRows {
 
 impl Default {
     /// The default as a signature shows it: ` = 252`; empty where there is none.
-    pub(crate) fn assigned(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Required | Self::Absent => String::new(),
             Self::Number(x) => format!(" = {x}"),

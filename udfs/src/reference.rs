@@ -20,8 +20,10 @@ pub enum Kind {
     Scalar,
     /// As an aggregate, or over a window.
     Aggregate,
-    /// As an aggregate of rows in time order.
+    /// As an aggregate of rows in time order, or over a window.
     PathAggregate,
+    /// Over a window, for each row in time order.
+    Window,
 }
 
 /// What is documented of a function, whichever table it comes from.
@@ -75,11 +77,15 @@ impl Page {
                 let _ = write!(text, "{comma}{}", argument.name);
             } else {
                 open += 1;
-                let _ = write!(text, " [{comma}{}{}", argument.name, argument.default.assigned());
+                let _ = write!(text, " [{comma}{}{}", argument.name, argument.default.text());
             }
         }
         text.push_str(&"]".repeat(open));
-        text.push_str(if self.kind == Kind::PathAggregate { " ORDER BY time)" } else { ")" });
+        text.push_str(match self.kind {
+            Kind::Scalar | Kind::Aggregate => ")",
+            Kind::PathAggregate => " ORDER BY time)",
+            Kind::Window => ") OVER (ORDER BY time)",
+        });
         text
     }
 
@@ -120,12 +126,11 @@ impl Page {
             let default = match argument.default {
                 Default::Required => String::new(),
                 Default::Absent => ", may be left out".into(),
-                given => format!(", default{}", given.assigned().trim_start_matches(" =")),
+                given => format!(", default{}", given.text().trim_start_matches(" =")),
             };
             writeln!(out, "- `{}` ({}{default}): {}", argument.name, escaped(argument.role.allowed()), escaped(argument.doc))?;
         }
-        let from = self.example.over.table().map(|table| format!(" FROM {table}")).unwrap_or_default();
-        writeln!(out, "\n```sql\nSELECT {}{from};\n-- {}\n```\n", self.example.call, self.example.expected)
+        writeln!(out, "\n```sql\n{};\n-- {}\n```\n", self.example.short_sql(), self.example.expected)
     }
 }
 
@@ -183,6 +188,10 @@ impl fmt::Display for Expected {
         match self {
             Self::Number(x) => write!(f, "{x}"),
             Self::Text(text) => f.write_str(text),
+            Self::Rows(rows) | Self::FieldRows(_, rows) => {
+                let shown: Vec<String> = rows.iter().map(|row| row.map_or_else(|| "NULL".into(), |x| x.to_string())).collect();
+                f.write_str(&shown.join(", "))
+            }
         }
     }
 }

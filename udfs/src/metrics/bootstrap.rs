@@ -29,7 +29,7 @@ const RESAMPLES: Argument = Argument {
 
 const SEED: Argument = Argument {
     name: "seed",
-    role: Role::Seed,
+    role: Role::RandomSeed,
     default: Default::Number(0.0),
     doc: "Seed of the random draws: the same seed and values give the same interval, in any order and on any number of threads.",
 };

@@ -103,7 +103,7 @@ fn constant(role: Role, method: &str) -> Option<(Role, ScalarValue)> {
         Role::Confidence => ScalarValue::from(0.9),
         Role::Method => ScalarValue::from(method),
         Role::Resamples => ScalarValue::from(100.0),
-        Role::Seed => ScalarValue::from(3.0),
+        Role::RandomSeed => ScalarValue::from(3.0),
     };
     Some((role, value))
 }

@@ -20,7 +20,7 @@ fn valid(argument: &Argument) -> &'static str {
         Role::Method => "'historical'",
         Role::Statistic => "'sharpe_ratio'",
         Role::Resamples => "100",
-        Role::Seed => "1",
+        Role::RandomSeed => "1",
     }
 }
 
@@ -49,7 +49,7 @@ fn wrong_values(role: Role) -> &'static [&'static str] {
         Role::Method => &["'monte_carlo'", "''", "NULL"],
         Role::Statistic => &["'max_drawdown'", "'beta'", "'legacy_sharpe'", "''", "NULL"],
         Role::Resamples => &["0", "99", "-1000", "100.5", "1000001", "NULL"],
-        Role::Seed => &["0.5", "'NaN'::DOUBLE", "1e300", "NULL"],
+        Role::RandomSeed => &["0.5", "'NaN'::DOUBLE", "1e300", "NULL"],
     }
 }
 

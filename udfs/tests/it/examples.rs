@@ -16,10 +16,15 @@ fn shown(value: &ScalarValue) -> String {
 }
 
 async fn gives_its_answer(ctx: &SessionContext, page: &Page, sql: &str) {
-    let found = &rows(ctx, sql).await[0][0];
+    let found = rows(ctx, sql).await;
     match page.example.expected {
-        Expected::Number(expected) => assert!(close(number(found), Some(expected), 1e-12), "{sql}: {found:?} {expected:?}"),
-        Expected::Text(expected) => assert_eq!(shown(found), expected, "{sql}"),
+        Expected::Number(expected) => assert!(close(number(&found[0][0]), Some(expected), 1e-12), "{sql}: {found:?} {expected:?}"),
+        Expected::Text(expected) => assert_eq!(shown(&found[0][0]), expected, "{sql}"),
+        Expected::Rows(expected) | Expected::FieldRows(_, expected) => {
+            assert_eq!(found.len(), expected.len(), "{sql}");
+            let alike = found.iter().zip(expected).all(|(row, expected)| close(number(&row[0]), *expected, 1e-12));
+            assert!(alike, "{sql}: {found:?} {expected:?}");
+        }
     }
 }
 

@@ -522,7 +522,7 @@ fn constant(argument: &Argument, source: &mut Source) -> ScalarValue {
         Role::Resamples => ScalarValue::from(100.0),
         Role::Confidence => ScalarValue::from(source.pick(&[0.95, 0.5, 1e-9, 0.999_999_999])),
         Role::Rate => ScalarValue::from(source.pick(&[0.0, 0.02, -0.999_999_999_999, 1e300])),
-        Role::Seed => ScalarValue::from(source.pick(&[0.0, -1.0, 9_007_199_254_740_992.0])),
+        Role::RandomSeed => ScalarValue::from(source.pick(&[0.0, -1.0, 9_007_199_254_740_992.0])),
         _ => ScalarValue::from(source.pick(&[1.0, 252.0, 0.25, 1e-300, 1e300])),
     }
 }
