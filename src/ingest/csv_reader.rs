@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::coercion::{Coercion, CoercionKind, Coercions};
 use super::columns::{HeaderPlan, Layout, Role, Target, plan_header};
 use super::file_source::{FileSource, LevelDifferences};
-use super::judge::{judge, null_issues};
+use super::judge::{coercion_issues, judge};
 use super::long::{LongRules, read_long};
 use super::options::{ImportOptions, Unit, ValueKind};
 use super::periods::{PeriodRows, Periods};
@@ -13,7 +14,7 @@ use super::records::RecordReader;
 use super::report::{ColumnReport, ImportReport, Issue, IssueCode, Severity, by_column};
 use super::series::{SeriesFacts, scan};
 use super::source::StrategySource;
-use super::tally::{Occurrences, Tally};
+use super::tally::Tally;
 use super::wide::{RawTable, read_wide};
 use crate::error::{Error, Result, SourceError};
 
@@ -85,20 +86,17 @@ fn read_renames(path: &Path) -> Result<HashMap<String, String>> {
 
 /// Fills the parts of the report that the header and the cells determine.
 fn describe(report: &mut ImportReport, plan: &HeaderPlan, raw: &RawTable) {
-    let total = |kind: fn(&Tally) -> Occurrences| raw.tallies.iter().map(|(_, tally)| kind(tally).count).sum();
+    let total = |kind: fn(&Tally) -> u64| raw.tallies.iter().map(|(_, tally)| kind(tally)).sum();
     report.variant = plan.variant().to_owned();
     report.sha256.clone_from(&raw.read.sha256);
     report.bytes = raw.read.bytes;
     report.source_rows = raw.source_rows;
     report.strategies = raw.strategies.len() as u64;
     report.renamed = plan.renamed + raw.renamed;
-    report.blanks = total(|t| t.blank);
-    report.nans = total(|t| t.nan);
-    report.infinities = total(|t| t.infinite);
-    let nulls: Vec<Issue> = raw.tallies.iter().flat_map(|(name, tally)| null_issues(name, tally)).collect();
-    for code in [IssueCode::NullToken, IssueCode::NanToken, IssueCode::InfToken] {
-        report.issues.extend(by_column(nulls.iter().filter(|issue| issue.code == code).cloned().collect()));
-    }
+    report.blanks = total(Tally::blanks);
+    report.nans = total(Tally::nans);
+    report.infinities = total(Tally::infinities);
+    describe_coerced(report, raw);
     describe_excluded(report, plan);
     if raw.excluded_strategies > 0 {
         report.issues.push(Issue::new(
@@ -117,6 +115,24 @@ fn describe(report: &mut ImportReport, plan: &HeaderPlan, raw: &RawTable) {
         let action = "the unit is stored as unknown; --unit currency:INR, percent, points or fraction states it";
         report.issues.push(Issue::new(IssueCode::UnitUnknown, Severity::Info, 1, action));
     }
+}
+
+/// Issues for the cells of strategies that are stored as something else than they say, kind by kind.
+fn describe_coerced(report: &mut ImportReport, raw: &RawTable) {
+    let coerced: Vec<Issue> = raw.tallies.iter().flat_map(|(name, tally)| coercion_issues(name, tally)).collect();
+    for kind in CoercionKind::all() {
+        let action = kind.action();
+        report.issues.extend(by_column(coerced.iter().filter(|issue| issue.action == action).cloned().collect()));
+    }
+}
+
+/// Everything that was coerced: in strategies, in context columns and between the lines.
+fn coercions(raw: &RawTable, mut context: Coercions) -> Vec<Coercion> {
+    raw.tallies.iter().for_each(|(name, tally)| context.add_column(name, tally));
+    if raw.read.blank_lines.count > 0 {
+        context.add(CoercionKind::BlankLine, raw.read.blank_lines, None);
+    }
+    context.into_list()
 }
 
 fn describe_excluded(report: &mut ImportReport, plan: &HeaderPlan) {
@@ -147,9 +163,10 @@ fn describe_names(report: &mut ImportReport, strategies: &[String]) {
 }
 
 /// The source as it is stored: levels have become differences.
-fn assemble(raw: RawTable, periods: Periods, report: &mut ImportReport) -> Box<dyn StrategySource> {
+fn assemble(raw: RawTable, mut periods: Periods, report: &mut ImportReport) -> Box<dyn StrategySource> {
     report.periods = periods.rows.len() as u64;
     (report.first_date, report.last_date) = (Some(periods.range.0), Some(periods.range.1));
+    report.set_coerced(coercions(&raw, std::mem::take(&mut periods.coerced)));
     let mut columns = periods.columns;
     columns.append(&mut report.columns);
     report.columns = columns;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::coercion::CoercionKind;
 use super::columns::{HeaderPlan, Role, Target, three_options, two_options};
 use super::numbers::{NumberFormat, notation_remedy};
-use super::report::{Issue, IssueCode, Severity};
-use super::tally::Tally;
+use super::report::Issue;
+use super::tally::{Occurrences, Tally};
 use super::wide::RawTable;
 use crate::error::{Result, SourceError};
 
@@ -129,17 +130,14 @@ fn shape(name: &str) -> String {
     shape
 }
 
-/// Issues for the cells of one column that become NULL.
-pub(crate) fn null_issues(column: &str, tally: &Tally) -> Vec<Issue> {
-    let kinds = [
-        (IssueCode::NullToken, Severity::Info, tally.blank, "stored as NULL"),
-        (IssueCode::NanToken, Severity::Warning, tally.nan, "stored as NULL: NaN is no value"),
-        (IssueCode::InfToken, Severity::Warning, tally.infinite, "stored as NULL: an infinity is no value"),
-    ];
-    let found = kinds.into_iter().filter(|(_, _, seen, _)| seen.count > 0);
-    found
-        .map(|(code, severity, seen, action)| Issue::new(code, severity, seen.count, action).in_column(column).at_line(seen.first_line))
-        .collect()
+/// Issues for the cells of one column that are stored as something else than they say.
+pub(crate) fn coercion_issues(column: &str, tally: &Tally) -> Vec<Issue> {
+    let found = CoercionKind::all().map(|kind| (kind, tally.coerced(kind))).filter(|(_, seen)| seen.count > 0);
+    let issue = |(kind, seen): (CoercionKind, Occurrences)| {
+        let text = kind.text();
+        Issue::new(text.issue, text.severity, seen.count, kind.action()).in_column(column).at_line(seen.first_line)
+    };
+    found.map(issue).collect()
 }
 
 #[cfg(test)]

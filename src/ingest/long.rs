@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use super::columns::{HeaderPlan, Target};
 use super::matrix::Matrix;
-use super::numbers::{Cell, NumberFormat};
+use super::numbers::NumberFormat;
 use super::options::ImportOptions;
 use super::patterns::NamePatterns;
 use super::records::{Chunk, ReadBytes, RecordReader};
 use super::scratch::ScratchFile;
 use super::tally::Tally;
 use super::text_column::TextColumn;
-use super::wide::{RaggedRows, RawTable};
+use super::wide::{RaggedRows, RawTable, read_cell};
 use crate::error::{Error, Result, SourceError};
 
 /// Marks a combination that no row has given a value yet; a NaN other than the one that stands for NULL.
@@ -121,7 +121,7 @@ struct LongRows {
     last_period: Option<(Box<[u32]>, u32)>,
     lines: Vec<u64>,
     entries: Entries,
-    tally: Tally,
+    tally: Option<Box<Tally>>,
     ragged: RaggedRows,
 }
 
@@ -145,7 +145,7 @@ impl LongRows {
             last_period: None,
             lines: vec![],
             entries: Entries { pairs: vec![], scratch: None, budget_bytes: rules.memory_bytes / 2, count: 0, lines: vec![] },
-            tally: Tally::default(),
+            tally: None,
             ragged: RaggedRows::default(),
         })
     }
@@ -159,12 +159,9 @@ impl LongRows {
                 self.strategy_lines.push(line);
             }
             let text = chunk.field(record, self.pnl_field);
-            let value = match self.format.parse(text) {
-                Cell::Number(value) => value,
-                other => {
-                    self.tally.note(other, line, text, 1);
-                    f64::NAN
-                }
+            let value = match self.format.plain_number(text) {
+                Some(value) => value,
+                None => read_cell(self.format, text, line, &mut self.tally),
             };
             self.entries.push(period, strategy, value, line)?;
         }
@@ -206,7 +203,7 @@ impl LongRows {
         if let Some(entry) = sorted.first_repeated {
             return Err(self.repeated(file, entry, sorted.repeated)?);
         }
-        let tallies = if self.tally == Tally::default() { vec![] } else { vec![(self.pnl_name, self.tally)] };
+        let tallies = self.tally.map(|tally| (self.pnl_name, *tally)).into_iter().collect();
         Ok(RawTable {
             matrix: sorted.matrix,
             strategies: chosen.names,

@@ -2,9 +2,9 @@
 //!
 //! The way of a CSV file:
 //!
-//! 1. `records` hashes the bytes, checks them for UTF-8 and splits records on a thread of its own;
+//! 1. `records` hashes the bytes, checks them for UTF-8 and for `quotes` that pair up, and splits records on a thread of its own;
 //! 2. `columns` gives every column of the header a role, and says why;
-//! 3. `wide` or `long` turns cells into numbers (`numbers`), a row per period, into a `matrix` in memory or in a `scratch` file;
+//! 3. `wide` or `long` turns cells into numbers (`numbers`) and counts those that say something else (`tally`, `coercion`), a row per period, into a `matrix` in memory or in a `scratch` file;
 //! 4. `judge` refuses text columns, cells that are no numbers and names that do not belong;
 //! 5. `periods` settles `dates`, checks the context, numbers the slots and orders the rows;
 //! 6. `series` looks for NULLs, constant and identical series and equity levels;
@@ -17,6 +17,7 @@
 
 mod batches;
 mod clock;
+mod coercion;
 mod columns;
 mod commit;
 mod csv_reader;
@@ -33,6 +34,7 @@ pub mod options;
 mod patterns;
 mod period_columns;
 mod periods;
+mod quotes;
 #[cfg(test)]
 mod reader_tests;
 mod records;
@@ -50,6 +52,7 @@ mod wide;
 mod write_file;
 
 pub use batches::{Batches, PeriodPartition, TARGET_ROWS, batches, partitions, strategy_order, table_schema};
+pub use coercion::{Coercion, CoercionKind};
 pub use commit::{RowCounts, extend_register, merge, write_rows, write_source};
 pub use csv_reader::{CsvSource, read_csv};
 pub use fingerprint::file_sha256;

@@ -3,6 +3,8 @@
 //! A decimal text becomes the nearest double, bit for bit. What is no number is one of three counted kinds of NULL or an error; thousands
 //! separators, decimal commas, currency signs and percent signs are errors unless the format says so.
 
+use super::coercion::CoercionKind;
+
 /// What one numeric cell holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cell {
@@ -55,6 +57,29 @@ impl NumberFormat {
         match short_decimal(field, self.decimal) {
             Some(number) => Cell::Number(number),
             None => self.parse_long(field),
+        }
+    }
+
+    /// The number of a cell that is written as numbers are stored, on the fast path; `None` where [`Self::parse`] has to look.
+    #[inline]
+    pub(crate) fn plain_number(&self, field: &[u8]) -> Option<f64> {
+        if self.decimal == b'.' { short_decimal(field, b'.') } else { None }
+    }
+
+    /// How the text of a cell differs from what is stored for it; `None` for plain numbers and for cells that are none.
+    pub(crate) fn coercion(&self, cell: Cell, field: &[u8]) -> Option<CoercionKind> {
+        let text = field.trim_ascii();
+        match cell {
+            Cell::Bad => None,
+            Cell::Blank if text.is_empty() => Some(CoercionKind::EmptyCell),
+            Cell::Blank => Some(CoercionKind::NullWord),
+            Cell::NotANumber => Some(CoercionKind::NanWord),
+            Cell::Infinite if text.iter().any(u8::is_ascii_digit) => Some(CoercionKind::Overflow),
+            Cell::Infinite => Some(CoercionKind::InfinityWord),
+            Cell::Number(0.0) if has_nonzero_digit(text) => Some(CoercionKind::Underflow),
+            Cell::Number(_) if self.thousands.is_some_and(|mark| text.contains(&mark)) => Some(CoercionKind::ThousandsMark),
+            Cell::Number(_) if self.decimal == b',' && text.contains(&b',') => Some(CoercionKind::DecimalComma),
+            Cell::Number(_) => (text.len() < field.len()).then_some(CoercionKind::Spaces),
         }
     }
 
@@ -154,6 +179,11 @@ fn short_decimal(field: &[u8], decimal: u8) -> Option<f64> {
     }
     let magnitude = mantissa as f64 / POWERS_OF_TEN[fraction.map_or(0, |whole| count - whole)];
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// Whether the mantissa of a number has a digit other than 0.
+fn has_nonzero_digit(number: &[u8]) -> bool {
+    number.iter().take_while(|b| !matches!(b, b'e' | b'E')).any(|b| matches!(b, b'1'..=b'9'))
 }
 
 fn is_word(text: &[u8], words: &[&str]) -> bool {

@@ -9,12 +9,13 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 
+use super::coercion::CoercionKind;
 use super::columns::{KNOWN_COLUMNS, PlannedColumn, Role, Target, target_name, two_options};
-use super::judge::null_issues;
 use super::numbers::Cell;
 use super::options::ConfidenceScale;
 use super::periods::{PeriodRows, RowKeys, Settled, days_from_epoch, slots};
 use super::report::{Issue, IssueCode, Severity};
+use super::tally::Occurrences;
 use super::text_column::{Numbers, TextColumn};
 use crate::error::{Error, Result};
 
@@ -108,7 +109,7 @@ impl PeriodColumns<'_, '_> {
             _ => {}
         }
         self.describe(column, "context", target, how);
-        self.settled.issues.extend(null_issues(&column.name, &numbers.tally));
+        self.settled.note_coerced(&column.name, &numbers.tally);
         Ok(number_array(text, &numbers, self.rows))
     }
 
@@ -130,10 +131,22 @@ impl PeriodColumns<'_, '_> {
         }
         if percent {
             numbers.divide_by(100.0);
+            self.note_percent(text, numbers);
         }
         let reason = if percent { "a confidence outside 0 to 100 percent" } else { "a confidence outside 0 to 1" };
         self.check_range(column, text, numbers, &Range { good: |v| (0.0..=1.0).contains(&v), reason, remedy })?;
         Ok(how)
+    }
+
+    /// Counts the rows whose value was divided, in place of smaller changes of the same cells.
+    fn note_percent(&self, text: &TextColumn, numbers: &mut Numbers) {
+        let cells = &numbers.cells;
+        let is_number = |id: usize| matches!(cells[id], Cell::Number(_));
+        let counts = text.counts();
+        let count = (0..cells.len()).filter(|&id| is_number(id)).map(|id| counts[id]).sum();
+        let first = (0..cells.len()).find(|&id| is_number(id));
+        let line = first.map_or(0, |id| self.file_rows.lines[text.first_row(id as u32) as usize]);
+        numbers.tally.replace_numbers_by(CoercionKind::Percent, Occurrences { count, first_line: line });
     }
 
     fn check_range(&self, column: &PlannedColumn, text: &TextColumn, numbers: &Numbers, range: &Range) -> Result<()> {
@@ -164,9 +177,11 @@ impl PeriodColumns<'_, '_> {
             self.settled.issues.push(issue.in_column(&column.name));
         }
         if !is_number {
+            let lines = self.file_rows.lines;
+            self.settled.note_coerced(&column.name, &text.tally(lines, |t| t.is_empty().then_some(CoercionKind::EmptyCell)));
             return text_array(text, self.rows);
         }
-        self.settled.issues.extend(null_issues(&column.name, &numbers.tally));
+        self.settled.note_coerced(&column.name, &numbers.tally);
         number_array(text, &numbers, self.rows)
     }
 }

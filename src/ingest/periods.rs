@@ -6,12 +6,15 @@ use chrono::{Datelike, NaiveDate};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::clock::{Clock, parse_clock};
+use super::coercion::{CoercionKind, Coercions};
 use super::columns::{HeaderPlan, Layout, PlannedColumn, Role, Target, target_name};
 use super::dates::{DateColumn, Dates, weekday_mismatches};
+use super::judge::coercion_issues;
 use super::numbers::{Cell, NumberFormat};
 use super::options::ImportOptions;
 use super::period_columns::PeriodColumns;
 use super::report::{ColumnReport, Issue, IssueCode, Severity};
+use super::tally::Tally;
 use super::text_column::TextColumn;
 use crate::error::{Error, Result, SourceError};
 
@@ -46,6 +49,8 @@ pub(crate) struct Periods {
     pub(crate) columns: Vec<ColumnReport>,
     /// What deserves attention.
     pub(crate) issues: Vec<Issue>,
+    /// What is stored as something else than it says.
+    pub(crate) coerced: Coercions,
 }
 
 /// Values by which rows are told apart and put in order.
@@ -99,8 +104,30 @@ impl<'a> PeriodRows<'a> {
         self.check_derived(&keys.dates)?;
         let rows = self.order(&keys, &mut settled)?;
         let batch = PeriodColumns { file_rows: self, keys: &keys, rows: &rows, settled: &mut settled }.build()?;
+        self.note_coerced(&mut settled);
         let of = |row: Option<&u32>| row.map(|&r| keys.dates[r as usize]).unwrap_or_default();
-        Ok(Periods { batch, range: (of(rows.first()), of(rows.last())), rows, columns: settled.columns, issues: settled.issues })
+        let range = (of(rows.first()), of(rows.last()));
+        Ok(Periods { batch, range, rows, columns: settled.columns, issues: settled.issues, coerced: settled.coerced })
+    }
+
+    /// Counts the cells that are stored as something else than they say. Numbers of context columns are counted where they are read.
+    fn note_coerced(&self, settled: &mut Settled) {
+        let spaces = |text: &str| (text.trim() != text).then_some(CoercionKind::Spaces);
+        let empty = |text: &str| text.is_empty().then_some(CoercionKind::EmptyCell);
+        // Dates have no 'T' and no inner space but before a time, which then is midnight: anything else was refused.
+        let date = |text: &str| if text.trim().contains(['T', ' ']) { Some(CoercionKind::MidnightTime) } else { spaces(text) };
+        let time = |text: &str| self.format.coercion(Cell::Blank, text.as_bytes()).filter(|_| parse_clock(text).is_none()).or(spaces(text));
+        for (column, texts) in self.plan.texts().zip(self.texts) {
+            let Role::Known(target) = column.role else { continue };
+            let tally = match target {
+                Target::Date => texts.tally(self.lines, date),
+                Target::StartTime | Target::EndTime => texts.tally(self.lines, time),
+                Target::Day | Target::Zone | Target::MarketRegime => texts.tally(self.lines, empty),
+                Target::Slot => texts.tally(self.lines, spaces),
+                _ => continue,
+            };
+            settled.note_coerced(&column.name, &tally);
+        }
     }
 
     /// The source column that feeds a target, with its texts.
@@ -265,9 +292,16 @@ impl<'a> PeriodRows<'a> {
 pub(crate) struct Settled {
     pub(crate) columns: Vec<ColumnReport>,
     pub(crate) issues: Vec<Issue>,
+    pub(crate) coerced: Coercions,
 }
 
 impl Settled {
+    /// Notes the coerced cells of a context or key column.
+    pub(crate) fn note_coerced(&mut self, column: &str, tally: &Tally) {
+        self.issues.extend(coercion_issues(column, tally));
+        self.coerced.add_column(column, tally);
+    }
+
     /// Notes what was done with a column.
     pub(crate) fn describe(&mut self, column: &PlannedColumn, role: &'static str, target: Option<String>, why: &str) {
         let why = why.trim_start_matches("; ").to_owned();

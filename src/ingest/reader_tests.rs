@@ -99,6 +99,70 @@ fn kinds_of_null_are_counted_apart_and_other_rows_stay() {
     assert_eq!(infinite, [(Some("S1"), 1, Some(4)), (Some("S2"), 1, Some(6))]);
 }
 
+/// Kind, count, columns and first place of everything that was coerced.
+fn coerced(read: &CsvSource) -> Vec<String> {
+    read.report.coerced.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_coerced_cell_is_counted_by_kind() {
+    let text = "Date,start_time,Zone,capital,Regime_Confidence_%,S1,S2\n\
+         2024-01-01 00:00:00,09:15,A, 5,70,,NA\n2024-01-02T00:00:00,NA,,7,80,nan, 1\n\n 2024-01-03T00:00:00,,B,,none,inf,1e999\n\
+         2024-01-04 00:00,10:00,B,9,90, ,1e-999\n";
+    let read = read(text).unwrap();
+    assert_eq!(
+        coerced(&read),
+        [
+            "5 empty in 4 columns, first 'S1', line 2 -> NULL",
+            "3 words for NULL in 3 columns, first 'S2', line 2 -> NULL",
+            "1 NaN in 'S1', line 3 -> NULL",
+            "1 infinite in 'S1', line 5 -> NULL",
+            "1 too large for a 64-bit float in 'S2', line 5 -> NULL",
+            "1 too small for a 64-bit float in 'S2', line 6 -> 0",
+            "2 with spaces around the value in 2 columns, first 'capital', line 2 -> the value without them",
+            "3 percentages in 'Regime_Confidence_%', line 2 -> fractions, divided by 100",
+            "4 dates with the time 00:00 in 'Date', line 2 -> the date alone",
+            "1 blank lines, line 4 -> skipped",
+        ]
+    );
+    assert_eq!(read.report.coerced_values, 21);
+    let json = serde_json::to_value(&read.report).unwrap();
+    assert_eq!((json["coerced_values"].as_u64(), json["coerced"][1]["kind"].as_str()), (Some(21), Some("null_word")));
+    let shown = read.report.to_string();
+    assert!(coerced(&read).iter().all(|line| shown.contains(line)), "{shown}");
+    assert_eq!((read.report.blanks, read.report.nans, read.report.infinities, read.report.nulls), (3, 1, 2, 6));
+}
+
+#[test]
+fn a_file_that_is_stored_as_it_stands_has_nothing_coerced() {
+    let read = read("Date,S1,S2\n2024-01-01,-57238.88169999998,+1e3\n2024-01-02,0.30000000000000004,00\n").unwrap();
+    assert_eq!((coerced(&read), read.report.coerced_values), (vec![], 0));
+    assert!(read.report.to_string().contains("coerced     none"));
+}
+
+#[test]
+fn numbers_in_the_notation_asked_for_are_counted_too() {
+    let options = ImportOptions { decimal: Some(','), thousands: Some('.'), ..Default::default() };
+    let wide = read_with("Date,S1,S2\n2024-01-01,\"1.234,5\",7\n2024-01-02,\"0,5\",1\n", &options).unwrap();
+    let long = read_with("date,strategy,pnl\n2024-01-01,S1,\"1.234,5\"\n2024-01-02,S1,\"0,5\"\n", &options).unwrap();
+    for (read, column) in [(wide, "S1"), (long, "pnl")] {
+        assert_eq!(
+            coerced(&read),
+            [
+                format!("1 with marks between thousands in '{column}', line 2 -> the number without them"),
+                format!("1 with a decimal comma in '{column}', line 3 -> the number with a point")
+            ]
+        );
+    }
+}
+
+#[test]
+fn an_unclosed_quote_is_refused_in_every_cell() {
+    refused(read("Date,S1,S2\n2024-01-01,1,\"2\n"), &["line 2", "'S2'", "never closed"]);
+    refused(read("Date,S1,S2\n2024-01-01,\"1,2\n2024-01-02,3,4\n"), &["line 2", "'S1'", "never closed", "written twice"]);
+    refused(read("Date,S1,S2\n2024-01-01,\"1\"2,2\n"), &["line 2", "'S1'", "text follows"]);
+}
+
 #[test]
 fn a_cell_that_is_no_number_is_refused_and_all_are_counted() {
     refused(

@@ -12,6 +12,8 @@ use csv::{ByteRecord, ReaderBuilder, Terminator};
 use sha2::{Digest, Sha256};
 
 use super::fingerprint::hexadecimal;
+use super::quotes::{BadQuote, QuoteCheck};
+use super::tally::Occurrences;
 use crate::error::{Error, Result, SourceError};
 
 /// Bytes of fields in one chunk; a record longer than this makes a chunk of its own.
@@ -85,6 +87,8 @@ pub(crate) struct ReadBytes {
     pub(crate) sha256: String,
     /// Length of the file in bytes.
     pub(crate) bytes: u64,
+    /// Lines without anything on them, which were skipped.
+    pub(crate) blank_lines: Occurrences,
 }
 
 /// A CSV file of which the header has been read.
@@ -94,6 +98,9 @@ pub(crate) struct RecordReader {
     header: Vec<String>,
     /// Length of the file when it was opened.
     file_bytes: u64,
+    /// Line on which the next record starts if no blank line comes before it.
+    next_line: u64,
+    blank_lines: Occurrences,
 }
 
 impl RecordReader {
@@ -111,7 +118,7 @@ impl RecordReader {
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(CheckedReader::new(file));
-        let mut reader = Self { file: name, csv, header: vec![], file_bytes };
+        let mut reader = Self { file: name, csv, header: vec![], file_bytes, next_line: 1, blank_lines: Occurrences::default() };
         let mut record = ByteRecord::new();
         if reader.next_record(&mut record)?.is_none() {
             return Err(SourceError::new(&reader.file, "the file is empty").with_remedy("a header and at least one row are needed").into());
@@ -163,10 +170,11 @@ impl RecordReader {
             let more = self.fill(&mut chunk)?;
             // A consumer that gave up has the error to report.
             if chunk.len() > 0 && chunks.send(chunk).is_err() {
-                return Ok(ReadBytes { sha256: String::new(), bytes: 0 });
+                return Ok(ReadBytes { sha256: String::new(), bytes: 0, blank_lines: self.blank_lines });
             }
             if !more {
-                return self.csv.into_inner().finish().map_err(|e| read_error(&self.file, &e));
+                let (sha256, bytes) = self.csv.into_inner().finish().map_err(|e| read_error(&self.file, &self.header, &e))?;
+                return Ok(ReadBytes { sha256, bytes, blank_lines: self.blank_lines });
             }
         }
     }
@@ -192,8 +200,9 @@ impl RecordReader {
     /// Reads the next record that is not a blank line; its first line, or `None` at the end.
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<Option<u64>> {
         loop {
-            let more = self.csv.read_byte_record(record).map_err(|e| csv_error(&self.file, e))?;
+            let more = self.csv.read_byte_record(record).map_err(|e| csv_error(&self.file, &self.header, e))?;
             if !more {
+                self.note_blank_lines(self.csv.position().line());
                 return Ok(None);
             }
             if record.len() == 1 && matches!(record.as_slice(), b"" | b"\r") {
@@ -203,7 +212,19 @@ impl RecordReader {
             let ended_by_newline = after.byte() < checked.bytes || checked.last_byte == Some(b'\n');
             let inside =
                 if record.as_slice().contains(&b'\n') { record.as_slice().iter().filter(|&&b| b == b'\n').count() as u64 } else { 0 };
-            return Ok(Some(after.line() - u64::from(ended_by_newline) - inside));
+            let line = after.line() - u64::from(ended_by_newline) - inside;
+            let next_line = after.line();
+            self.note_blank_lines(line);
+            self.next_line = next_line;
+            return Ok(Some(line));
+        }
+    }
+
+    /// Counts the lines that were skipped before `line`.
+    fn note_blank_lines(&mut self, line: u64) {
+        if line > self.next_line {
+            self.blank_lines.note(self.next_line, line - self.next_line);
+            self.next_line = line;
         }
     }
 
@@ -238,6 +259,8 @@ struct CheckedReader {
     file: File,
     hasher: Sha256,
     utf8: Utf8Check,
+    quotes: QuoteCheck,
+    bad_quote: Option<BadQuote>,
     bytes: u64,
     last_byte: Option<u8>,
     bytes_without_newline: u64,
@@ -252,11 +275,22 @@ enum NotText {
     Nul(u64),
     #[error("a line is longer than 256 MiB, near byte offset {0}")]
     LineTooLong(u64),
+    #[error(transparent)]
+    Quote(#[from] BadQuote),
 }
 
 impl CheckedReader {
     fn new(file: File) -> Self {
-        Self { file, hasher: Sha256::new(), utf8: Utf8Check::default(), bytes: 0, last_byte: None, bytes_without_newline: 0 }
+        Self {
+            file,
+            hasher: Sha256::new(),
+            utf8: Utf8Check::default(),
+            quotes: QuoteCheck::default(),
+            bad_quote: None,
+            bytes: 0,
+            last_byte: None,
+            bytes_without_newline: 0,
+        }
     }
 
     fn check(&mut self, bytes: &[u8]) -> std::result::Result<(), NotText> {
@@ -268,12 +302,19 @@ impl CheckedReader {
         if self.bytes_without_newline > LONGEST_LINE_BYTES {
             return Err(NotText::LineTooLong(self.bytes));
         }
-        self.utf8.push(bytes).map_err(NotText::Encoding)
+        self.utf8.push(bytes).map_err(NotText::Encoding)?;
+        // The records before a bad quote are still to be split: the header among them names the column.
+        if let Some(bad) = self.bad_quote.take() {
+            return Err(bad.into());
+        }
+        self.bad_quote = self.quotes.push(bytes).err();
+        if bytes.is_empty() { Ok(self.quotes.finish()?) } else { Ok(()) }
     }
 
-    fn finish(self) -> io::Result<ReadBytes> {
+    /// SHA-256 and length of all bytes.
+    fn finish(self) -> io::Result<(String, u64)> {
         self.utf8.finish().map_err(|offset| io::Error::new(io::ErrorKind::InvalidData, NotText::Encoding(offset)))?;
-        Ok(ReadBytes { sha256: hexadecimal(&self.hasher.finalize()), bytes: self.bytes })
+        Ok((hexadecimal(&self.hasher.finalize()), self.bytes))
     }
 }
 
@@ -332,20 +373,27 @@ impl Utf8Check {
     }
 }
 
-fn csv_error(file: &str, error: csv::Error) -> Error {
+fn csv_error(file: &str, header: &[String], error: csv::Error) -> Error {
     match error.into_kind() {
-        csv::ErrorKind::Io(error) => read_error(file, &error),
+        csv::ErrorKind::Io(error) => read_error(file, header, &error),
         other => SourceError::new(file, format!("not readable as CSV: {other:?}")).into(),
     }
 }
 
-fn read_error(file: &str, error: &io::Error) -> Error {
+fn read_error(file: &str, header: &[String], error: &io::Error) -> Error {
     match error.get_ref().and_then(|e| e.downcast_ref::<NotText>()) {
+        Some(NotText::Quote(bad)) => quote_error(file, header, bad),
         Some(not_text) => {
             SourceError::new(file, not_text.to_string()).with_remedy("only UTF-8 text is read: convert the file first").into()
         }
         None => Error::storage(format!("reading {file}"), io::Error::new(error.kind(), error.to_string())),
     }
+}
+
+fn quote_error(file: &str, header: &[String], bad: &BadQuote) -> Error {
+    let column = header.get(bad.field).cloned().unwrap_or_else(|| format!("{} of the line", bad.field + 1));
+    let remedy = "close the quote or remove it; a quote inside a quoted cell is written twice";
+    SourceError::new(file, bad.fault.reason()).at_line(bad.line).in_column(column).with_remedy(remedy).into()
 }
 
 #[cfg(test)]
@@ -391,6 +439,28 @@ mod tests {
             assert_eq!(header, ["a", "b"], "{text:?}");
             assert_eq!(rows, [(2, vec!["1".into(), "2".into()]), (3, vec!["3".into(), "4".into()])], "{text:?}");
             assert_eq!(read.bytes, text.len() as u64);
+        }
+    }
+
+    #[test]
+    fn blank_lines_are_counted() {
+        for (text, count, first_line) in
+            [("a,b\n1,2\n", 0, 0), ("\n\na,b\n\n1,2\n\r\n3,4\n\n", 5, 1), ("a,b\r\n1,\"x\r\n\r\ny\"\r\n\r\n3,4", 1, 5)]
+        {
+            assert_eq!(read(text.as_bytes()).unwrap().2.blank_lines, Occurrences { count, first_line }, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unclosed_quote_names_line_and_column() {
+        for (text, says) in [
+            ("a,b\n1,2\n3,\"4\n", ["line 3", "'b'", "never closed", "written twice"]),
+            ("a,b\n1,\"2\n3,4\n5,6", ["line 2", "'b'", "never closed", "written twice"]),
+            ("a,\"b\n1,2\n", ["line 1", "'2 of the line'", "never closed", "written twice"]),
+            ("a,b\n\"1\"2,3\n", ["line 2", "'a'", "text follows", "written twice"]),
+        ] {
+            let error = read(text.as_bytes()).unwrap_err();
+            assert!(matches!(&error, Error::Source(_)) && says.iter().all(|s| error.to_string().contains(s)), "{error}");
         }
     }
 

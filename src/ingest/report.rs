@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::coercion::{Coercion, CoercionKind};
 use super::fingerprint::{file_sha256, hexadecimal};
 use super::options::{ImportOptions, Unit, ValueKind};
 use crate::error::Error;
@@ -57,6 +58,10 @@ pub struct ImportReport {
     pub nans: u64,
     /// Infinite cells in P&L columns.
     pub infinities: u64,
+    /// Cells that are stored as something else than they say, context columns included, by kind.
+    pub coerced: Vec<Coercion>,
+    /// Number of those cells; blank lines, which are skipped, do not count.
+    pub coerced_values: u64,
     /// Strategy names replaced by the rename file.
     pub renamed: u64,
     /// Unit of the values.
@@ -155,6 +160,8 @@ pub enum IssueCode {
     AllNullColumn,
     /// Strategies whose values are all equal.
     ConstantColumn,
+    /// Values whose text was read as something slightly else: without spaces, marks or a time.
+    CoercedTextNumber,
     /// Numeric columns that are no strategies.
     KeptAsContext,
     /// Columns left out on request.
@@ -183,6 +190,7 @@ impl IssueCode {
             IssueCode::DuplicateSeries => "duplicate_series",
             IssueCode::AllNullColumn => "all_null_column",
             IssueCode::ConstantColumn => "constant_column",
+            IssueCode::CoercedTextNumber => "coerced_text_number",
             IssueCode::KeptAsContext => "kept_as_context",
             IssueCode::ExcludedColumn => "excluded_column",
             IssueCode::UnitUnknown => "unit_unknown",
@@ -298,6 +306,8 @@ impl ImportReport {
             blanks: 0,
             nans: 0,
             infinities: 0,
+            coerced: vec![],
+            coerced_values: 0,
             renamed: 0,
             unit: options.unit.clone().unwrap_or_default(),
             values: options.values.unwrap_or_default(),
@@ -340,6 +350,12 @@ impl ImportReport {
         report
     }
 
+    /// Takes what was coerced.
+    pub(crate) fn set_coerced(&mut self, coerced: Vec<Coercion>) {
+        self.coerced_values = coerced.iter().filter(|c| c.kind != CoercionKind::BlankLine).map(|c| c.count).sum();
+        self.coerced = coerced;
+    }
+
     /// Sets the end of the import and, once the bytes are known, its identity.
     pub(crate) fn finish(&mut self) {
         self.finished_at = Utc::now();
@@ -362,7 +378,7 @@ fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, 
 }
 
 /// A count with a comma between thousands.
-fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
     groups.join(",")
@@ -377,10 +393,12 @@ impl fmt::Display for ImportReport {
         };
         writeln!(f, "  {:<12}{} rows, {} bytes, {} format", "file", grouped(self.source_rows), grouped(self.bytes), self.variant)?;
         writeln!(f, "  {:<12}{} strategies x {} periods, {dates}", "content", grouped(self.strategies), grouped(self.periods))?;
-        let coerced = [(self.blanks, "blank"), (self.nans, "NaN"), (self.infinities, "infinite")];
-        let coerced: Vec<_> = coerced.iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{} {kind}", grouped(*n))).collect();
-        let of = if coerced.is_empty() { String::new() } else { format!(" ({})", coerced.join(", ")) };
-        writeln!(f, "  {:<12}{} zero, {} NULL{of}, unit {}", "values", grouped(self.zeros), grouped(self.nulls), self.unit)?;
+        let of_nulls = [(self.blanks, "blank"), (self.nans, "NaN"), (self.infinities, "infinite")];
+        let of_nulls: Vec<_> = of_nulls.iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{} {kind}", grouped(*n))).collect();
+        let of = if of_nulls.is_empty() { String::new() } else { format!(" ({})", of_nulls.join(", ")) };
+        let levels = if self.values == ValueKind::Levels { ", differences of the levels in the file" } else { "" };
+        writeln!(f, "  {:<12}{} zero, {} NULL{of}, unit {}{levels}", "values", grouped(self.zeros), grouped(self.nulls), self.unit)?;
+        self.write_coerced(f)?;
         self.write_columns(f)?;
         self.write_issues(f)
     }
@@ -403,6 +421,19 @@ impl ImportReport {
                 let others: String = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", grouped(*n))).collect();
                 writeln!(f, "{}: {} rows into {}{version}{others}", self.source, grouped(self.rows_written), self.table)
             }
+        }
+    }
+
+    fn write_coerced(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.coerced.is_empty() && matches!(self.status, ImportStatus::Checked | ImportStatus::Imported) {
+            writeln!(f, "  {:<12}none", "coerced")?;
+        }
+        for (i, coercion) in self.coerced.iter().enumerate() {
+            writeln!(f, "  {:<12}{coercion}", if i == 0 { "coerced" } else { "" })?;
+        }
+        match self.renamed {
+            0 => Ok(()),
+            renamed => writeln!(f, "  {:<12}{} strategy names replaced by --rename", "renamed", grouped(renamed)),
         }
     }
 

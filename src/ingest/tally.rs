@@ -1,6 +1,7 @@
-//! Cells of a numeric column that hold no number, counted by kind.
+//! Cells of a column that hold no number, or one that is written in another way than it is stored, counted by kind.
 
-use super::numbers::{Cell, notation_remedy};
+use super::coercion::{CoercionKind, KIND_COUNT};
+use super::numbers::{Cell, NumberFormat, notation_remedy};
 
 /// How often something occurs, and where first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,7 +13,8 @@ pub(crate) struct Occurrences {
 }
 
 impl Occurrences {
-    fn note(&mut self, line: u64, times: u64) {
+    /// Counts `times` more; `line` is that of the first of them.
+    pub(crate) fn note(&mut self, line: u64, times: u64) {
         if self.count == 0 {
             self.first_line = line;
         }
@@ -20,16 +22,12 @@ impl Occurrences {
     }
 }
 
-/// What a column holds besides numbers. A column of numbers alone has none of this.
+/// What a column holds besides numbers that are stored as they stand. A column of those alone has none of this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Empty cells and words for NULL.
-    pub(crate) blank: Occurrences,
-    /// Cells that say NaN.
-    pub(crate) nan: Occurrences,
-    /// Infinities, written out or by overflow.
-    pub(crate) infinite: Occurrences,
-    /// Anything else.
+    /// Cells that are stored as something else than they say, by kind.
+    coerced: [Occurrences; KIND_COUNT],
+    /// Cells that are no numbers.
     pub(crate) bad: Occurrences,
     /// Text of the first bad cell.
     pub(crate) bad_text: Box<str>,
@@ -37,16 +35,56 @@ pub(crate) struct Tally {
     pub(crate) other_notation: u64,
 }
 
+/// Kinds of cells without a number.
+const BLANKS: &[CoercionKind] = &[CoercionKind::EmptyCell, CoercionKind::NullWord];
+/// Kinds of infinite cells.
+const INFINITIES: &[CoercionKind] = &[CoercionKind::InfinityWord, CoercionKind::Overflow];
+
 impl Tally {
-    /// Counts `times` cells that are no number; `line` is that of the first.
-    pub(crate) fn note(&mut self, cell: Cell, line: u64, text: &[u8], times: u64) {
-        match cell {
-            Cell::Number(_) => {}
-            Cell::Blank => self.blank.note(line, times),
-            Cell::NotANumber => self.nan.note(line, times),
-            Cell::Infinite => self.infinite.note(line, times),
-            Cell::Bad => self.note_bad(line, text, times),
+    /// Counts `times` cells of the same text; `line` is that of the first.
+    pub(crate) fn note(&mut self, format: NumberFormat, cell: Cell, line: u64, text: &[u8], times: u64) {
+        match format.coercion(cell, text) {
+            Some(kind) => self.note_coerced(kind, line, times),
+            None if cell == Cell::Bad => self.note_bad(line, text, times),
+            None => {}
         }
+    }
+
+    /// Counts `times` cells of this kind.
+    pub(crate) fn note_coerced(&mut self, kind: CoercionKind, line: u64, times: u64) {
+        self.coerced[kind as usize].note(line, times);
+    }
+
+    /// All cells with a number are of this kind, whatever they were before: a cell counts once.
+    pub(crate) fn replace_numbers_by(&mut self, kind: CoercionKind, seen: Occurrences) {
+        const OF_NUMBERS: &[CoercionKind] =
+            &[CoercionKind::Underflow, CoercionKind::ThousandsMark, CoercionKind::DecimalComma, CoercionKind::Spaces];
+        OF_NUMBERS.iter().for_each(|of_number| self.coerced[*of_number as usize] = Occurrences::default());
+        self.coerced[kind as usize] = seen;
+    }
+
+    /// Cells of this kind.
+    pub(crate) fn coerced(&self, kind: CoercionKind) -> Occurrences {
+        self.coerced[kind as usize]
+    }
+
+    /// Empty cells and words for NULL.
+    pub(crate) fn blanks(&self) -> u64 {
+        self.count(BLANKS)
+    }
+
+    /// Cells that say NaN.
+    pub(crate) fn nans(&self) -> u64 {
+        self.count(&[CoercionKind::NanWord])
+    }
+
+    /// Infinities, written out or by overflow.
+    pub(crate) fn infinities(&self) -> u64 {
+        self.count(INFINITIES)
+    }
+
+    fn count(&self, kinds: &[CoercionKind]) -> u64 {
+        kinds.iter().map(|kind| self.coerced(*kind).count).sum()
     }
 
     fn note_bad(&mut self, line: u64, text: &[u8], times: u64) {
@@ -60,7 +98,7 @@ impl Tally {
 
     /// Of `rows` cells more are text than number: the column is text, not a numeric column with mistakes in it.
     pub(crate) fn is_text(&self, rows: u64) -> bool {
-        let numbers = rows - self.blank.count - self.nan.count - self.infinite.count - self.bad.count;
+        let numbers = rows - self.blanks() - self.nans() - self.infinities() - self.bad.count;
         self.bad.count > numbers && self.other_notation * 2 <= self.bad.count
     }
 }
@@ -71,18 +109,28 @@ mod tests {
 
     fn tally(cells: &[&str]) -> Tally {
         let mut tally = Tally::default();
+        let format = NumberFormat::default();
         for (row, text) in cells.iter().enumerate() {
-            tally.note(super::super::numbers::NumberFormat::default().parse(text.as_bytes()), row as u64, text.as_bytes(), 1);
+            tally.note(format, format.parse(text.as_bytes()), row as u64, text.as_bytes(), 1);
         }
         tally
     }
 
     #[test]
     fn kinds_are_counted_apart_with_their_first_line() {
-        let tally = tally(&["1", "", "NaN", "-inf", "x", "NULL", "inf", "y"]);
-        assert_eq!(tally.blank, Occurrences { count: 2, first_line: 1 });
-        assert_eq!(tally.nan, Occurrences { count: 1, first_line: 2 });
-        assert_eq!(tally.infinite, Occurrences { count: 2, first_line: 3 });
+        let tally = tally(&["1", "", "NaN", "-inf", "x", "NULL", "inf", "y", "  ", " 2", "1e999", "-1e-999", "0e-999", "3"]);
+        for (kind, count, first_line) in [
+            (CoercionKind::EmptyCell, 2, 1),
+            (CoercionKind::NullWord, 1, 5),
+            (CoercionKind::NanWord, 1, 2),
+            (CoercionKind::InfinityWord, 2, 3),
+            (CoercionKind::Overflow, 1, 10),
+            (CoercionKind::Underflow, 1, 11),
+            (CoercionKind::Spaces, 1, 9),
+        ] {
+            assert_eq!(tally.coerced(kind), Occurrences { count, first_line }, "{kind:?}");
+        }
+        assert_eq!((tally.blanks(), tally.nans(), tally.infinities()), (3, 1, 3));
         assert_eq!(tally.bad, Occurrences { count: 2, first_line: 4 });
         assert_eq!(&*tally.bad_text, "x");
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::coercion::CoercionKind;
 use super::numbers::{Cell, NumberFormat};
 use super::tally::Tally;
 
@@ -74,12 +75,23 @@ impl TextColumn {
         counts
     }
 
+    /// Counts the rows whose text a rule takes for coerced; `lines` are those of the rows.
+    pub(crate) fn tally(&self, lines: &[u64], rule: impl Fn(&str) -> Option<CoercionKind>) -> Tally {
+        let mut tally = Tally::default();
+        for ((text, count), &row) in self.values.iter().zip(self.counts()).zip(&self.first_rows) {
+            if let Some(kind) = rule(text) {
+                tally.note_coerced(kind, lines[row as usize], count);
+            }
+        }
+        tally
+    }
+
     /// Every distinct text read as a number; `lines` are those of the rows.
     pub(crate) fn numbers(&self, format: NumberFormat, lines: &[u64]) -> Numbers {
         let mut tally = Tally::default();
         let cells = self.values.iter().zip(self.counts()).zip(&self.first_rows).map(|((text, count), &row)| {
             let cell = format.parse(text.as_bytes());
-            tally.note(cell, lines[row as usize], text.as_bytes(), count);
+            tally.note(format, cell, lines[row as usize], text.as_bytes(), count);
             cell
         });
         Numbers { cells: cells.collect(), tally }
@@ -135,6 +147,8 @@ mod tests {
         assert_eq!(column.first_row(2), 4);
         assert_eq!(column.text(3), "a");
         let tally = column.numbers(NumberFormat::default(), &[2, 3, 4, 5, 6, 7]).tally;
-        assert_eq!((tally.bad.count, tally.bad.first_line, tally.nan.first_line, tally.blank.first_line), (4, 2, 6, 7));
+        let first = |kind| tally.coerced(kind).first_line;
+        assert_eq!((tally.bad.count, tally.bad.first_line), (4, 2));
+        assert_eq!((first(CoercionKind::NanWord), first(CoercionKind::EmptyCell)), (6, 7));
     }
 }

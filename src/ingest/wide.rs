@@ -162,12 +162,21 @@ impl WideRows {
 fn parse_row(chunk: &Chunk, record: usize, format: NumberFormat, columns: &mut PanelColumns, values: &mut Vec<f64>) {
     for (&field, tally) in columns.fields.iter().zip(&mut columns.tallies) {
         let text = chunk.field(record, field);
-        values.push(match format.parse(text) {
-            Cell::Number(value) => value,
-            other => {
-                tally.get_or_insert_default().note(other, chunk.line(record), text, 1);
-                f64::NAN
-            }
+        values.push(match format.plain_number(text) {
+            Some(value) => value,
+            None => read_cell(format, text, chunk.line(record), tally),
         });
+    }
+}
+
+/// Reads a cell that is no plain number and notes in which way it is none.
+pub(crate) fn read_cell(format: NumberFormat, text: &[u8], line: u64, tally: &mut Option<Box<Tally>>) -> f64 {
+    let cell = format.parse(text);
+    if cell == Cell::Bad || format.coercion(cell, text).is_some() {
+        tally.get_or_insert_default().note(format, cell, line, text, 1);
+    }
+    match cell {
+        Cell::Number(value) => value,
+        _ => f64::NAN,
     }
 }
