@@ -115,6 +115,9 @@ pub(crate) struct ImportArguments {
     /// How the report is printed: text or json
     #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"])]
     pub(crate) report: String,
+    /// Answered by what to do instead
+    #[arg(long, hide = true)]
+    pub(crate) set: bool,
     #[command(flatten)]
     pub(crate) options: ImportFlags,
 }
@@ -129,6 +132,9 @@ pub(crate) struct ImportFlags {
     /// Name of the date column
     #[arg(long, value_name = "COLUMN")]
     date_column: Option<String>,
+    /// CSV file of day numbers and their dates, for files whose date column (--date-column) counts days
+    #[arg(long, value_name = "FILE")]
+    dates: Option<PathBuf>,
     /// Unit of dates written as epoch numbers: s, ms, us or ns
     #[arg(long, value_name = "UNIT", value_parser = named::<TimeUnit>)]
     time_unit: Option<TimeUnit>,
@@ -179,6 +185,7 @@ impl ImportFlags {
         ImportOptions {
             date_order: self.date_order,
             date_column: self.date_column,
+            dates: self.dates,
             time_unit: self.time_unit,
             decimal: self.decimal,
             thousands: self.thousands,

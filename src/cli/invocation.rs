@@ -162,6 +162,11 @@ fn require_database(common: &CommonArguments, what: &str) -> Result<()> {
 }
 
 fn import_plan(import: ImportArguments, common: &CommonArguments) -> Result<ImportPlan> {
+    if import.set {
+        return Err(Failure::usage(
+            "import has no --set: the parts of a set are not one import\nhint: name all parts as files of one command; each becomes visible whole or not at all, and the same command again brings in what was refused",
+        ));
+    }
     if !import.dry_run {
         require_database(common, "import")?;
     }

@@ -1,7 +1,8 @@
 //! Logs: to standard error on request, and into a directory with one file per day and errors in a file of their own.
 //!
 //! Every statement is one line of target `tranchedb::query` with id, duration, rows, bytes and error; [`super::redact`] sees to it that
-//! no credential is in it.
+//! no credential is in it. Every import and every generation is one line of target `tranchedb::cli` with id, duration, rows, bytes of the
+//! file, table and version.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::error::Error;
 
 /// Target of the line that every statement writes.
 pub(crate) const QUERY_TARGET: &str = "tranchedb::query";
-/// Target of failures that are no statement's: wrong usage, refused files.
+/// Target of what is no statement's: imports, generated data, refused files, wrong usage.
 pub(crate) const CLI_TARGET: &str = "tranchedb::cli";
 
 /// What is logged, and where to.

@@ -399,8 +399,10 @@ impl<'a> Planner<'a> {
                 (Role::Excluded, "left out by --exclude")
             } else if name.is_empty() {
                 (Role::Aggregate(self.context_name(column)), "a column without name is no strategy")
-            } else if is_aggregate(&self.comparable[column]) {
-                (Role::Aggregate(self.context_name(column)), "the name marks an aggregate, not a strategy; --strategy overrides")
+            } else if let Some(mark) = aggregate_mark(&self.comparable[column]) {
+                let why = format!("{mark} marks a figure about all strategies, not a strategy");
+                self.assign(column, Role::Aggregate(self.context_name(column)), why);
+                continue;
             } else if strategies_are_chosen && !self.include.matches(name) {
                 (Role::Excluded, "not chosen by --include")
             } else {
@@ -418,11 +420,39 @@ impl<'a> Planner<'a> {
         });
         let plan = HeaderPlan { columns: columns.collect(), layout: if long { Layout::Long } else { Layout::Wide }, renamed: self.renamed };
         self.check_context_names(&plan)?;
+        // In a long file the patterns also fit names in the rows, which are not known yet.
+        if plan.layout == Layout::Wide {
+            self.check_patterns(&plan)?;
+        }
         match plan.layout {
             Layout::Long => self.check_long(&plan)?,
             Layout::Wide => self.check_wide(&plan)?,
         }
         Ok(plan)
+    }
+
+    /// A pattern that changes nothing is a name mistyped or a column missing.
+    fn check_patterns(&self, plan: &HeaderPlan) -> Result<()> {
+        let excluded = plan.columns.iter().filter(|c| c.role == Role::Excluded).map(|c| c.name.as_str());
+        if let Some(pattern) = self.exclude.first_unused(excluded) {
+            let kept = plan.columns.iter().find(|c| glob_fits(pattern, &c.name)).map(|c| c.name.as_str());
+            return Err(self.unused_pattern("--exclude", pattern, kept));
+        }
+        let choosable = plan.columns.iter().filter(|c| matches!(c.role, Role::Strategy { .. } | Role::Excluded)).map(|c| c.name.as_str());
+        match self.include.first_unused(choosable) {
+            Some(pattern) => Err(self.unused_pattern("--include", pattern, None)),
+            None => Ok(()),
+        }
+    }
+
+    fn unused_pattern(&self, option: &str, pattern: &str, kept: Option<&str>) -> crate::error::Error {
+        let remedy = match kept {
+            Some(kept) => {
+                format!("it fits '{kept}', which another option keeps, or which is known by name and is left out by its full name only")
+            }
+            None => format!("correct the pattern or drop it; letter case counts; {}", self.near_names(pattern)),
+        };
+        self.error(format!("{option} '{pattern}' fits no column that it could choose")).with_remedy(remedy).into()
     }
 
     fn check_context_names(&self, plan: &HeaderPlan) -> Result<()> {
@@ -472,8 +502,15 @@ fn known_target(name: &str) -> Option<Target> {
     KNOWN_COLUMNS.iter().find(|known| known.sources.contains(&name)).map(|known| known.target)
 }
 
-fn is_aggregate(comparable: &str) -> bool {
-    AGGREGATE_NAMES.iter().any(|(name, whole)| if *whole { comparable == *name } else { comparable.starts_with(name) })
+fn glob_fits(pattern: &str, name: &str) -> bool {
+    NamePatterns::try_new("", &[pattern.to_owned()]).is_ok_and(|patterns| patterns.matches(name))
+}
+
+/// What marks the name of an aggregate: its start, or all of it; `None` for names of strategies.
+fn aggregate_mark(comparable: &str) -> Option<String> {
+    let fits = |(name, whole): &&(&str, bool)| if *whole { comparable == *name } else { comparable.starts_with(name) };
+    let &(mark, whole) = AGGREGATE_NAMES.iter().find(fits)?;
+    Some(if whole { format!("the name '{mark}'") } else { format!("a name that begins with '{mark}'") })
 }
 
 /// What to do with a column that can be no strategy.

@@ -1,6 +1,5 @@
 //! From a CSV file to a source of strategies and a report: plan the header, read the rows, judge them, settle the periods.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::coercion::{Coercion, CoercionKind, Coercions};
@@ -9,6 +8,7 @@ use super::file_source::{FileSource, LevelDifferences};
 use super::judge::{coercion_issues, judge};
 use super::long::{LongRules, read_long};
 use super::options::{ImportOptions, Unit, ValueKind};
+use super::pairs::{read_dates, read_renames, with_dates};
 use super::periods::{PeriodRows, Periods};
 use super::records::RecordReader;
 use super::report::{ColumnReport, ImportReport, Issue, IssueCode, Severity, by_column};
@@ -16,7 +16,7 @@ use super::series::{SeriesFacts, scan};
 use super::source::StrategySource;
 use super::tally::Tally;
 use super::wide::{RawTable, read_wide};
-use crate::error::{Error, Result, SourceError};
+use crate::error::{Result, SourceError};
 
 /// Excluded columns that the report names one by one.
 const EXCLUDED_NAMED: usize = 20;
@@ -44,10 +44,15 @@ pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Re
     let reader = RecordReader::open(path)?;
     let file = reader.file().to_owned();
     let plan = plan_header(&file, reader.header(), options, &renames)?;
-    let raw = match plan.layout {
+    let mut raw = match plan.layout {
         Layout::Wide => read_wide(reader, &plan, format, memory_bytes)?,
-        Layout::Long => read_long(reader, &plan, &LongRules { renames: &renames, options, format, memory_bytes })?,
+        Layout::Long => {
+            let excluded: Vec<&str> = plan.columns.iter().filter(|c| c.role == Role::Excluded).map(|c| c.name.as_str()).collect();
+            let rules = LongRules { renames: &renames, options, excluded_columns: &excluded, format, memory_bytes };
+            read_long(reader, &plan, &rules)?
+        }
     };
+    supply_dates(&file, &plan, &mut raw, options)?;
     judge(&file, &plan, &raw, format)?;
     let periods = PeriodRows { file: &file, plan: &plan, texts: &raw.texts, lines: &raw.lines, options, format }.settle()?;
     describe(&mut report, &plan, &raw);
@@ -59,29 +64,15 @@ pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Re
     Ok(CsvSource { source, report })
 }
 
-/// Reads old and new names, with or without a header `old,new`.
-fn read_renames(path: &Path) -> Result<HashMap<String, String>> {
-    let reader = RecordReader::open(path)?;
-    let (file, header) = (reader.file().to_owned(), reader.header().to_vec());
-    let refuse = |line: u64, reason: String| {
-        Error::from(SourceError::new(&file, reason).at_line(line).with_remedy("write one old and one new name per line"))
-    };
-    let mut renames = HashMap::new();
-    let mut add = |line: u64, names: &[String]| match names {
-        [old, new] if renames.insert(old.clone(), new.clone()).is_none() => Ok(()),
-        [old, _] => Err(refuse(line, format!("'{old}' is renamed twice"))),
-        _ => Err(refuse(line, format!("{} fields, two are needed", names.len()))),
-    };
-    if !matches!(header.as_slice(), [old, new] if old.eq_ignore_ascii_case("old") && new.eq_ignore_ascii_case("new")) {
-        add(1, &header)?;
+/// Puts the dates of `--dates` in the place of the day numbers of the date column.
+fn supply_dates(file: &str, plan: &HeaderPlan, raw: &mut RawTable, options: &ImportOptions) -> Result<()> {
+    let Some(path) = &options.dates else { return Ok(()) };
+    let dates = read_dates(path)?;
+    let columns = plan.texts().zip(&mut raw.texts).filter(|(column, _)| column.role == Role::Known(Target::Date));
+    for (column, days) in columns {
+        *days = with_dates(days, &dates, &raw.lines, |reason| SourceError::new(file, reason).in_column(&column.name))?;
     }
-    reader.for_each_chunk(|chunk| {
-        (0..chunk.len()).try_for_each(|row| {
-            let names: Vec<String> = (0..chunk.width(row)).map(|c| String::from_utf8_lossy(chunk.field(row, c)).into_owned()).collect();
-            add(chunk.line(row), &names)
-        })
-    })?;
-    Ok(renames)
+    Ok(())
 }
 
 /// Fills the parts of the report that the header and the cells determine.

@@ -100,7 +100,7 @@ impl Fault {
             Fault::Missing => "a row without date",
             Fault::NotADate => "not a date",
             Fault::TwoDigitYear => "a year of two digits",
-            Fault::SerialNumber => "a spreadsheet serial number, not a date",
+            Fault::SerialNumber => "a spreadsheet serial number or a day number, not a date",
             Fault::TimeOfDay => "a time of day in the date column",
         }
     }
@@ -108,9 +108,13 @@ impl Fault {
     fn remedy(self) -> &'static str {
         match self {
             Fault::Missing => "every row needs a date: fill it in or remove the row",
-            Fault::NotADate => "write dates as YYYY-MM-DD, or name another column with --date-column",
+            Fault::NotADate => {
+                "write dates as YYYY-MM-DD, name another column with --date-column, or give the dates of day numbers with --dates FILE"
+            }
             Fault::TwoDigitYear => "write the year with four digits",
-            Fault::SerialNumber => "format the column as text YYYY-MM-DD before exporting it",
+            Fault::SerialNumber => {
+                "format the column as text YYYY-MM-DD before exporting it, or give the dates of day numbers with --dates FILE"
+            }
             Fault::TimeOfDay => "keep the date alone; times of day go into columns start_time and end_time",
         }
     }

@@ -163,6 +163,8 @@ pub struct GenerateReport {
     pub rows: u64,
     /// Length of the file in bytes; none for a table.
     pub bytes: Option<u64>,
+    /// Version of the table that holds the rows; none for a file, and where all rows were there already.
+    pub version: Option<i64>,
     /// Time it took.
     pub seconds: f64,
 }
@@ -175,7 +177,7 @@ impl GenerateReport {
             Target::Table(name) => (name.clone(), None),
             Target::Csv(path) | Target::Parquet(path) => (path.display().to_string(), std::fs::metadata(path).ok().map(|m| m.len())),
         };
-        Self { target, strategies, periods, rows: strategies * periods, bytes, seconds: elapsed.as_secs_f64() }
+        Self { target, strategies, periods, rows: strategies * periods, bytes, version: None, seconds: elapsed.as_secs_f64() }
     }
 }
 

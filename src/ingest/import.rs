@@ -238,12 +238,13 @@ pub async fn generate(context: &ImportContext<'_>, request: &GenerateRequest) ->
         extend_register(&mut change, source.strategies(), "generated").await?;
         Ok::<_, Error>(counts)
     };
-    match prepared.await {
-        Ok(counts) if counts.written > 0 => {
-            change.commit(json!({ "generate": { "seed": request.seed } })).await?;
+    let version = match prepared.await {
+        Ok(counts) if counts.written > 0 => Some(change.commit(json!({ "generate": { "seed": request.seed } })).await? as i64),
+        Ok(_) => {
+            change.abandon().await?;
+            None
         }
-        Ok(_) => change.abandon().await?,
         Err(error) => return change.abandon_after(error).await,
-    }
-    Ok(GenerateReport::of(source.as_ref(), request, started.elapsed()))
+    };
+    Ok(GenerateReport { version, ..GenerateReport::of(source.as_ref(), request, started.elapsed()) })
 }

@@ -4,6 +4,7 @@
 //! by strategy, in as many passes over the entries as the budget asks for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::columns::{HeaderPlan, Target};
 use super::matrix::Matrix;
@@ -41,6 +42,8 @@ pub(crate) struct LongRules<'a> {
     pub(crate) renames: &'a HashMap<String, String>,
     /// What the user asked for.
     pub(crate) options: &'a ImportOptions,
+    /// Columns that are left out.
+    pub(crate) excluded_columns: &'a [&'a str],
     /// How numbers are written.
     pub(crate) format: NumberFormat,
     /// Bytes for entries and values together.
@@ -248,7 +251,7 @@ struct ChosenStrategies {
 }
 
 impl ChosenStrategies {
-    fn try_new(file: &str, strategies: &TextColumn, rules: &LongRules<'_>) -> Result<Self> {
+    fn try_new<'a>(file: &str, strategies: &'a TextColumn, rules: &LongRules<'a>) -> Result<Self> {
         let include = NamePatterns::try_new("--include", &rules.options.include)?;
         let exclude = NamePatterns::try_new("--exclude", &rules.options.exclude)?;
         let mut chosen = Self { names: vec![], ordinals: vec![], renamed: 0, excluded: 0 };
@@ -268,11 +271,24 @@ impl ChosenStrategies {
             chosen.ordinals.push(Some(chosen.names.len() as u32));
             chosen.names.push(new.to_owned());
         }
+        let new_name = |old: &'a Arc<str>| rules.renames.get(old.as_ref()).map_or(old.as_ref(), String::as_str);
+        let names = || strategies.values().iter().map(new_name);
+        if let Some(pattern) = include.first_unused(names()) {
+            return Err(unused_pattern(file, "--include", pattern));
+        }
+        if let Some(pattern) = exclude.first_unused(names().chain(rules.excluded_columns.iter().copied())) {
+            return Err(unused_pattern(file, "--exclude", pattern));
+        }
         if chosen.names.is_empty() {
             return Err(SourceError::new(file, "no strategy is left").with_remedy("check --include and --exclude").into());
         }
         Ok(chosen)
     }
+}
+
+fn unused_pattern(file: &str, option: &str, pattern: &str) -> Error {
+    let reason = format!("{option} '{pattern}' fits no strategy or column that it could choose");
+    SourceError::new(file, reason).with_remedy("correct the pattern or drop it; letter case counts").into()
 }
 
 /// Entries about to be sorted into a matrix.

@@ -16,6 +16,8 @@
 //! [`ImportReport`].
 
 mod batches;
+#[cfg(test)]
+mod choice_tests;
 mod clock;
 mod coercion;
 mod columns;
@@ -31,6 +33,7 @@ mod long;
 mod matrix;
 mod numbers;
 pub mod options;
+mod pairs;
 mod patterns;
 mod period_columns;
 mod periods;

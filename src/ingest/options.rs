@@ -34,6 +34,9 @@ pub struct ImportOptions {
     /// Name of the date column, where it is not `Date` or there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date_column: Option<String>,
+    /// CSV file of day numbers and their dates, for files whose date column counts days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dates: Option<PathBuf>,
     /// Unit of dates written as epoch numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_unit: Option<TimeUnit>,
@@ -220,6 +223,7 @@ impl ImportOptions {
         Self {
             date_order: over.date_order.or(self.date_order),
             date_column: over.date_column.or(self.date_column),
+            dates: over.dates.or(self.dates),
             time_unit: over.time_unit.or(self.time_unit),
             decimal: over.decimal.or(self.decimal),
             thousands: over.thousands.or(self.thousands),

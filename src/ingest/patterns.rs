@@ -1,5 +1,7 @@
 //! Names and globs that choose columns.
 
+use std::collections::HashMap;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::error::{Error, Result};
@@ -36,6 +38,17 @@ impl NamePatterns {
         self.names.iter().any(|n| n == name)
     }
 
+    /// The first pattern that fits none of the names.
+    pub(crate) fn first_unused<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<&str> {
+        let spelled: HashMap<&str, usize> = self.names.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+        let mut used = vec![false; self.names.len()];
+        for name in names {
+            spelled.get(name).into_iter().for_each(|&at| used[at] = true);
+            self.globs.matches(name).into_iter().for_each(|at| used[at] = true);
+        }
+        used.iter().position(|used| !used).map(|at| self.names[at].as_str())
+    }
+
     /// A pattern spells out or describes this name.
     pub(crate) fn matches(&self, name: &str) -> bool {
         self.names(name) || self.globs.is_match(name)
@@ -57,5 +70,13 @@ mod tests {
         }
         assert!(patterns.names("a[1]") && !patterns.names("a1"));
         assert!(matches!(NamePatterns::try_new("--include", &["[".into()]), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn a_pattern_that_fits_nothing_is_found() {
+        let patterns = NamePatterns::try_new("--exclude", &["a[1]".into(), "S*".into(), "x".into()]).unwrap();
+        assert_eq!(patterns.first_unused(["a[1]", "S1", "x"]), None);
+        assert_eq!(patterns.first_unused(["S1", "S2", "a1"]), Some("x"));
+        assert_eq!(patterns.first_unused(["x"]), Some("a[1]"));
     }
 }

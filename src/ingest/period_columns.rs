@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use super::coercion::CoercionKind;
-use super::columns::{KNOWN_COLUMNS, PlannedColumn, Role, Target, target_name, two_options};
+use super::columns::{KNOWN_COLUMNS, PlannedColumn, Role, Target, target_name};
 use super::numbers::Cell;
 use super::options::ConfidenceScale;
 use super::periods::{PeriodRows, RowKeys, Settled, days_from_epoch, slots};
@@ -172,7 +172,11 @@ impl PeriodColumns<'_, '_> {
             &format!("{}; {}", column.why, if is_number { "number" } else { "text" }),
         );
         if aggregate {
-            let action = format!("kept as context column {target}; {}", two_options(&column.name));
+            let action = format!(
+                "became the context column {target}: {}; --strategy '{name}' makes it a strategy, --exclude '{name}' leaves it out",
+                column.why,
+                name = column.name
+            );
             let issue = Issue::new(IssueCode::KeptAsContext, Severity::Warning, self.rows.len() as u64, action);
             self.settled.issues.push(issue.in_column(&column.name));
         }

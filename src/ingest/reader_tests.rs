@@ -323,7 +323,7 @@ fn patterns_choose_strategies() {
     assert_eq!(names(&read), "date,zone");
     assert_eq!(names(&read_with(text, &exclude(&["Zone"])).unwrap()), "date");
     let none = ImportOptions { include: vec!["X*".into()], ..Default::default() };
-    refused(read_with(text, &none), &["no strategy column", "--include"]);
+    refused(read_with(text, &none), &["--include 'X*'", "fits no column"]);
 }
 
 #[test]

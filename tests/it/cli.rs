@@ -130,6 +130,7 @@ fn wrong_usage_is_exit_code_two() {
     run(&["-f", &folder]).refused(2, &[&folder, "directory"]);
     run(&["-c", "SELECT 1", "run", "tour"]).refused(2, &["sub-command"]);
     run(&["import", "a.csv", "--into", "t"]).refused(2, &["--db"]);
+    run(&["import", "a_part1.csv", "a_part2.csv", "--into", "t", "--set"]).refused(2, &["--set", "name all parts"]);
     run(&["generate", "strategies", "--strategies", "1", "--periods", "1"]).refused(2, &["--into"]);
     fs::write(directory.path().join("latin1.sql"), b"SELECT '\xe9'").expect("the file");
     run(&["-f", &format!("{folder}/latin1.sql")]).refused(2, &["UTF-8"]);
@@ -203,6 +204,19 @@ fn the_json_report_of_a_dry_run_writes_nothing() {
 }
 
 #[test]
+fn the_parts_of_a_set_are_files_of_one_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = directory.path().join("db");
+    let part = |n: u32, names: &str| {
+        let text = format!("Date,Zone,{names}\n2024-01-01,Zone 1,1,2\n2024-01-01,Zone 2,3,4\n");
+        write_csv(directory.path(), &format!("a_part{n}.csv"), &text)
+    };
+    run_on(&db, &["import", &part(1, "S1,S2"), &part(2, "S3,S4"), "--into", "t"]).good();
+    let sql = "SELECT count(*) AS n, count(DISTINCT strategy) AS s, max(slot) AS slots FROM t";
+    assert_eq!(run_on(&db, &["--format", "csv", "-c", sql]).good(), "n,s,slots\n8,4,2\n");
+}
+
+#[test]
 fn flags_go_over_the_profile() {
     let directory = tempfile::tempdir().expect("a directory");
     let db = directory.path().join("db");
@@ -236,6 +250,31 @@ fn logs_hold_every_statement_and_no_secret() {
         all.contains("CREATE EXTERNAL TABLE") && all.contains("eu-1") && !all.contains("GEHEIM") && !errors.contains("GEHEIM"),
         "{all}"
     );
+}
+
+#[test]
+fn imports_and_generated_data_are_lines_of_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (db, logs) = (directory.path().join("db"), directory.path().join("logs"));
+    let log_dir = logs.display().to_string();
+    let text = "Date,S1,S2\n2024-01-01,1,2\n2024-01-02,3,4\n";
+    let file = write_csv(directory.path(), "good.csv", text);
+    run_on(&db, &["--log-dir", &log_dir, "import", &file, "--into", "t"]).good();
+    run_on(&db, &["--log-dir", &log_dir, "import", &file, "--into", "t"]).good();
+    let generate = ["--log-dir", &log_dir, "generate", "strategies", "--strategies", "3", "--periods", "5", "--into", "g"];
+    run_on(&db, &generate).good();
+    let files = fs::read_dir(&logs).expect("the logs").map(|entry| entry.expect("an entry").path());
+    let all: String = files.map(|path| fs::read_to_string(path).expect("a log")).collect();
+    let lines: Vec<&str> = all.lines().filter(|line| line.contains("tranchedb::cli")).collect();
+    assert_eq!(lines.len(), 3, "{all}");
+    let bytes = format!("bytes={}", text.len());
+    for (line, parts) in lines.iter().zip([
+        ["id=", "duration_ms=", "rows=4", &bytes, "table=\"t\"", "version=0", "good.csv", "status=\"imported\""],
+        ["id=", "duration_ms=", "rows=0", &bytes, "table=\"t\"", "version=0", "good.csv", "status=\"already_imported\""],
+        ["id=", "duration_ms=", "rows=15", "generate", "table=\"g\"", "version=0", "strategies=3", "periods=5"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} not all in {line}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::cli::arguments::GenerateArguments;
 use crate::cli::failure::{Failure, Result};
+use crate::cli::logging::CLI_TARGET;
 use crate::cli::output::Output;
 use crate::cli::progress::Spinner;
 use crate::cli::session::Printing;
@@ -68,10 +69,23 @@ pub(crate) async fn generate(request: GenerateRequest, engine: &Engine, visible:
     tokio::pin!(work);
     loop {
         tokio::select! {
-            outcome = &mut work => return Ok(outcome??),
+            outcome = &mut work => {
+                let report = outcome??;
+                log(&report);
+                return Ok(report);
+            }
             () = spinner.tick() => spinner.show(0),
         }
     }
+}
+
+/// One line in the log.
+fn log(report: &GenerateReport) {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let GenerateReport { target, strategies, periods, rows, bytes, version, seconds } = report;
+    tracing::info!(
+        target: CLI_TARGET, id, duration_ms = seconds * 1000.0, rows, bytes, table = target, version, strategies, periods, "generate"
+    );
 }
 
 /// The report as a line for people.

@@ -47,7 +47,10 @@ pub(crate) async fn run(plan: ImportPlan, engine: Engine, printing: &Printing, m
         let request =
             ImportRequest { source: file.clone(), table: plan.table.clone(), options: plan.options.clone(), dry_run: plan.dry_run };
         match import(&engine, request.clone(), printing, &mut workers).await? {
-            Ok(report) => print_report(&report, plan.report, printing, &mut output)?,
+            Ok(report) => {
+                log(&report);
+                print_report(&report, plan.report, printing, &mut output)?;
+            }
             Err(error @ (Error::Usage(_) | Error::Internal(_))) => return Err(error.into()),
             Err(error) => {
                 if plan.report == ReportForm::Json {
@@ -82,6 +85,17 @@ async fn import(
             () = spinner.tick() => spinner.show(0),
         }
     }
+}
+
+/// One line in the log for a file that went well.
+fn log(report: &ImportReport) {
+    let duration_ms = (report.finished_at - report.started_at).num_microseconds().unwrap_or_default() as f64 / 1000.0;
+    let ImportReport { import_id: id, source, table, rows_written, rows_unchanged, rows_replaced, bytes, version, .. } = report;
+    let status = report.status.name();
+    tracing::info!(
+        target: CLI_TARGET, id, duration_ms, rows = rows_written, rows_unchanged, rows_replaced, bytes, table, version, file = source,
+        status, "import"
+    );
 }
 
 fn print_report(report: &ImportReport, form: ReportForm, printing: &Printing, output: &mut Output) -> Result<()> {
