@@ -16,7 +16,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder};
 use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::error::{Error, Result};
-use crate::storage::{Root, delta_error, load_table, restore_table, vacuum_table};
+use crate::storage::{Root, delta_error, delta_write_error, load_table, restore_table, vacuum_table};
 
 /// Option keys whose values are secrets: they belong to the environment, never into a stored definition.
 const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
@@ -97,7 +97,7 @@ async fn write_table(ctx: &SessionContext, root: &Root, create: &CreateMemoryTab
     let mode = if create.or_replace { SaveMode::Overwrite } else { SaveMode::ErrorIfExists };
     let write = write_plan(ctx, &table, create.input.as_ref().clone(), mode);
     let write = if create.or_replace { write.with_schema_mode(SchemaMode::Overwrite) } else { write };
-    write.with_table_name(name).with_configuration(table_properties()).await.map_err(|e| delta_error(name, e))?;
+    write.with_table_name(name).with_configuration(table_properties()).await.map_err(|e| delta_write_error(name, e))?;
     Ok(())
 }
 

@@ -23,14 +23,13 @@ use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuild
 use datafusion::prelude::{DataFrame, SessionContext};
 use deltalake::DeltaTable;
 use deltalake::protocol::SaveMode;
-use futures::TryStreamExt;
 use serde_json::json;
 
 use super::ddl::{own_name, write_plan};
 use super::directory::DirectorySchema;
 use crate::error::{Error, Result};
 use crate::ingest::{ImportMode, extend_register, merge, write_rows};
-use crate::storage::{PartitionKey, StrategyChange, StrategyTable, delta_error, load_table};
+use crate::storage::{PartitionKey, StrategyChange, StrategyTable, commit_info, delta_write_error, load_table};
 
 /// Carries out a DML statement on a Delta or strategy table; `None` when the target is another kind of table.
 ///
@@ -145,17 +144,18 @@ async fn insert_delta(ctx: &SessionContext, name: &str, table: &DeltaTable, dml:
         InsertOp::Overwrite => SaveMode::Overwrite,
         InsertOp::Replace => return Ok(not_impl_err!("REPLACE INTO: use UPDATE, or DELETE and INSERT")?),
     };
-    let written = write_plan(ctx, table, dml.input.as_ref().clone(), mode).await.map_err(|e| delta_error(name, e))?;
-    let last: Vec<_> = written.history(Some(1)).try_collect().await.map_err(|e| delta_error(name, e))?;
-    let metrics = last.first().and_then(|info| info.info.get("operationMetrics"));
-    let rows = metrics.and_then(|m| m.get("num_added_rows")).and_then(|n| n.as_u64().or_else(|| n.as_str()?.parse().ok()));
+    let written = write_plan(ctx, table, dml.input.as_ref().clone(), mode).await.map_err(|e| delta_write_error(name, e))?;
+    // Another writer may have committed since: the rows are told by the commit that was made here.
+    let made = commit_info(name, &written, written.version().unwrap_or_default()).await?.unwrap_or_default();
+    let rows = &made["operationMetrics"]["num_added_rows"];
+    let rows = rows.as_u64().or_else(|| rows.as_str()?.parse().ok());
     rows.ok_or_else(|| Error::Internal(format!("table '{name}': the commit tells no row count")))
 }
 
 async fn change_delta(ctx: &SessionContext, name: &str, table: &DeltaTable, touched: &Touched) -> Result<u64> {
     let rows = count_rows(ctx, touched.touched()?).await?;
     if rows > 0 {
-        write_plan(ctx, table, touched.after()?, SaveMode::Overwrite).await.map_err(|e| delta_error(name, e))?;
+        write_plan(ctx, table, touched.after()?, SaveMode::Overwrite).await.map_err(|e| delta_write_error(name, e))?;
     }
     Ok(rows)
 }

@@ -283,8 +283,14 @@ async fn import_records(schema: &DirectorySchema) -> Result<Vec<Value>> {
     let refused = schema.root().own_path(&["refused"]);
     for file in schema.root().names_in(&refused).await? {
         let path = schema.root().own_path(&["refused", &file]);
-        let bytes = schema.root().read(&path).await?.unwrap_or_default();
-        records.extend(serde_json::from_slice::<Value>(&bytes));
+        // It may have been removed since it was listed.
+        let Some(bytes) = schema.root().read(&path).await? else { continue };
+        let damaged = |e| {
+            Error::Database(format!(
+                "the record of a refused import, {path}, is damaged: {e}\nhint: remove the file; it holds that record only"
+            ))
+        };
+        records.push(serde_json::from_slice(&bytes).map_err(damaged)?);
     }
     Ok(records)
 }

@@ -60,6 +60,11 @@ async fn write_partition(change: &StrategyChange, source: Arc<dyn StrategySource
 
 /// Sorts rows of any order and writes them, one file per partition. `rows` has at least the key columns and `pnl`.
 pub async fn write_rows(change: &mut StrategyChange, rows: DataFrame) -> Result<u64> {
+    write_sorted(change, rows, StrategyChange::add).await
+}
+
+/// As [`write_rows`], handing every finished file to `take`.
+async fn write_sorted(change: &mut StrategyChange, rows: DataFrame, take: fn(&mut StrategyChange, FinishedFile)) -> Result<u64> {
     let shape = change.shape().clone();
     let mut stream = sorted(&shape, rows)?.execute_stream().await?;
     let mut open: Option<(PartitionKey, crate::storage::StrategyFileWriter)> = None;
@@ -68,7 +73,7 @@ pub async fn write_rows(change: &mut StrategyChange, rows: DataFrame) -> Result<
         written += batch.num_rows() as u64;
         for (key, part) in split_partitions(&batch, shape.has_slot()) {
             if open.as_ref().is_some_and(|(current, _)| *current != key) {
-                finish(change, open.take()).await?;
+                finish(change, open.take(), take).await?;
             }
             if open.is_none() {
                 open = Some((key, change.file(key)?));
@@ -78,13 +83,17 @@ pub async fn write_rows(change: &mut StrategyChange, rows: DataFrame) -> Result<
             }
         }
     }
-    finish(change, open.take()).await?;
+    finish(change, open.take(), take).await?;
     Ok(written)
 }
 
-async fn finish(change: &mut StrategyChange, open: Option<(PartitionKey, crate::storage::StrategyFileWriter)>) -> Result<()> {
+async fn finish(
+    change: &mut StrategyChange,
+    open: Option<(PartitionKey, crate::storage::StrategyFileWriter)>,
+    take: fn(&mut StrategyChange, FinishedFile),
+) -> Result<()> {
     if let Some((_, writer)) = open {
-        change.add(writer.finish().await?);
+        take(change, writer.finish().await?);
     }
     Ok(())
 }
@@ -198,7 +207,7 @@ fn scan_old(change: &StrategyChange, files: &[StrategyFile]) -> Arc<StrategyScan
 
 /// Puts `rows` in the place of the new files and the old ones given.
 async fn rewrite(change: &mut StrategyChange, new: Vec<FinishedFile>, old: Vec<StrategyFile>, rows: DataFrame) -> Result<()> {
-    write_rows(change, rows).await?;
+    write_sorted(change, rows, StrategyChange::add_rewritten).await?;
     for file in new {
         change.withdraw(&file).await?;
     }
@@ -218,7 +227,7 @@ async fn cut_out(ctx: &SessionContext, change: &mut StrategyChange, files: &[Str
         let outside = col("date").lt(day(first)).or(col("date").gt(day(last)));
         let kept = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.filter(outside)?;
         let rows = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.count().await? as u64;
-        gone += rows - write_rows(change, kept).await?;
+        gone += rows - write_sorted(change, kept, StrategyChange::add_rewritten).await?;
         change.remove(file);
     }
     Ok(gone)
@@ -363,4 +372,40 @@ fn register_batch(names: &[&str], import_id: &str) -> Result<RecordBatch> {
 /// A column by its exact name: `col` would fold upper case and split at dots.
 fn ident(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::{GenerateRequest, GeneratedStrategies, Target};
+    use crate::storage::{Root, StrategyTable};
+
+    /// A change that brings so many generated strategies from this day on.
+    async fn change(root: &Root, base: Option<StrategyTable>, strategies: u32, start: (u32, u32)) -> StrategyChange {
+        let start = chrono::NaiveDate::from_ymd_opt(2024, start.0, start.1).unwrap();
+        let request = GenerateRequest { start, ..GenerateRequest::new(strategies, 5, 1, Target::Table("t".into())) };
+        let source = Arc::new(GeneratedStrategies::try_new(&request).unwrap());
+        let shape = StrategyShape::of_periods(source.periods().schema_ref());
+        let mut change = StrategyChange::begin(root, "t", base, &shape).await.unwrap();
+        write_source(&mut change, source, 2).await.unwrap();
+        change
+    }
+
+    #[tokio::test]
+    async fn rows_that_stay_are_not_written_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, ctx) = (Root::open(&directory.path().to_string_lossy()).await.unwrap(), SessionContext::new());
+        for (mode, replaced) in [(ImportMode::Replace, 12), (ImportMode::Upsert, 0)] {
+            let mut first = change(&root, None, 4, (1, 1)).await;
+            assert_eq!(merge(&ctx, &mut first, ImportMode::Append).await.unwrap().written, 20);
+            first.commit(serde_json::json!({})).await.unwrap();
+            let base = StrategyTable::open(&root, "t", None).await.unwrap();
+            let mut second = change(&root, base, 1, (1, 3)).await;
+            let counts = merge(&ctx, &mut second, mode).await.unwrap();
+            assert!(counts.written > 0 && counts.replaced >= replaced, "{counts:?}");
+            assert_eq!(second.written_strategies().count(), 1, "{mode:?}");
+            second.abandon().await.unwrap();
+            root.remove_folder("t").await.unwrap();
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
 use deltalake::kernel::transaction::{CommitProperties, TransactionError};
 use deltalake::operations::vacuum::VacuumMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use super::Root;
@@ -26,6 +28,13 @@ pub struct CommitRecord {
     /// What the engine noted beside the commit, under its own key.
     pub note: Option<Value>,
 }
+
+/// Versions of a log that are read at the same time.
+const COMMITS_TOGETHER: usize = 16;
+/// Key of the line of a log file that tells about the commit.
+const COMMIT_INFO: &str = "\"commitInfo\"";
+/// Bytes into which the key falls: the brace before it and white space.
+const COMMIT_INFO_WITHIN: usize = 16;
 
 /// Key of [`CommitRecord::note`] in the commit's information.
 pub(super) const NOTE_KEY: &str = "tranchedb";
@@ -62,20 +71,40 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
     }
 }
 
-/// Every version of a table, oldest first.
+/// Every version up to the one the table was opened at, oldest first. What other writers have committed since is left out, and
+/// so are versions whose log has been removed.
 pub async fn history(name: &str, table: &DeltaTable) -> Result<Vec<CommitRecord>> {
     let newest = table.version().unwrap_or_default();
-    let infos: Vec<_> = table.history(None).try_collect().await.map_err(|e| delta_error(name, e))?;
-    let records = infos.into_iter().enumerate().map(|(age, info)| CommitRecord {
-        version: newest.saturating_sub(age as u64),
-        timestamp: info.timestamp.and_then(DateTime::from_timestamp_millis),
-        restored: info.operation_parameters.as_ref().and_then(|p| p.get("version")).and_then(restored_version),
-        operation: info.operation.unwrap_or_default(),
-        note: info.info.get(NOTE_KEY).cloned(),
-    });
-    let mut records: Vec<_> = records.collect();
-    records.reverse();
-    Ok(records)
+    let commits =
+        futures::stream::iter(0..=newest).map(|version| async move { commit_info(name, table, version).await.map(|info| (version, info)) });
+    let commits: Vec<(u64, Option<Value>)> = commits.buffered(COMMITS_TOGETHER).try_collect().await?;
+    let record = |(version, info): (u64, Option<Value>)| {
+        let info = info?;
+        Some(CommitRecord {
+            version,
+            timestamp: info["timestamp"].as_i64().and_then(DateTime::from_timestamp_millis),
+            restored: restored_version(&info["operationParameters"]["version"]),
+            operation: info["operation"].as_str().unwrap_or_default().to_owned(),
+            note: info.get(NOTE_KEY).cloned(),
+        })
+    };
+    Ok(commits.into_iter().filter_map(record).collect())
+}
+
+/// What the log says about the commit of one version: an object, empty where the writer said nothing; `None` where the log of
+/// that version has been removed.
+///
+/// # Errors
+/// [`Error::Storage`] when the log cannot be read.
+pub async fn commit_info(name: &str, table: &DeltaTable, version: u64) -> Result<Option<Value>> {
+    let entry = table.log_store().read_commit_entry(version).await.map_err(|e| delta_error(name, e))?;
+    let Some(bytes) = entry else { return Ok(None) };
+    // A commit may list very many files; the line looked for is one object with this key first.
+    let is_info = |line: &&[u8]| line.windows(COMMIT_INFO.len()).take(COMMIT_INFO_WITHIN).any(|found| found == COMMIT_INFO.as_bytes());
+    let Some(line) = bytes.split(|&b| b == b'\n').find(is_info) else { return Ok(Some(Value::Object(Default::default()))) };
+    let damaged = |e| Error::storage(format!("table '{name}': version {version} of its log"), e);
+    let mut action: Value = serde_json::from_slice(line).map_err(damaged)?;
+    Ok(Some(action["commitInfo"].take()))
 }
 
 fn restored_version(value: &Value) -> Option<u64> {
@@ -133,6 +162,46 @@ pub fn delta_error(name: &str, error: DeltaTableError) -> Error {
     }
 }
 
+/// The failure of a write whose rows a query computes: what is wrong with the query or with its values is [`Error::Query`], the
+/// rest as in [`delta_error`].
+pub fn delta_write_error(name: &str, error: DeltaTableError) -> Error {
+    match error {
+        DeltaTableError::Arrow { source } if is_of_values(&source) => DataFusionError::ArrowError(Box::new(source), None).into(),
+        // The table format keeps of a query's failure its text alone.
+        DeltaTableError::Generic(text) if QUERY_FAILURES.iter().any(|start| text.starts_with(start)) => {
+            DataFusionError::Execution(text).into()
+        }
+        DeltaTableError::InvalidData { message } | DeltaTableError::SchemaMismatch { msg: message } => {
+            DataFusionError::Execution(format!("the rows do not fit table '{name}': {message}")).into()
+        }
+        other => delta_error(name, other),
+    }
+}
+
+/// How the texts of failures begin that a query or its values cause (as DataFusion writes them).
+const QUERY_FAILURES: &[&str] = &[
+    "Optimizer rule '",
+    "Arrow error: ",
+    "Execution error: ",
+    "Error during planning: ",
+    "Schema error: ",
+    "Resources exhausted: ",
+    "This feature is not implemented: ",
+];
+
+/// A computation on values failed, not the reading or writing of them.
+fn is_of_values(error: &ArrowError) -> bool {
+    matches!(
+        error,
+        ArrowError::CastError(_)
+            | ArrowError::ParseError(_)
+            | ArrowError::ComputeError(_)
+            | ArrowError::DivideByZero
+            | ArrowError::ArithmeticOverflow(_)
+            | ArrowError::InvalidArgumentError(_)
+    )
+}
+
 fn is_lost_race(error: &TransactionError) -> bool {
     matches!(
         error,
@@ -159,5 +228,46 @@ mod tests {
         ];
         let standing: Vec<_> = standing_notes(&history, "import").into_iter().map(|(v, i)| (v, i["sha256"].clone())).collect();
         assert_eq!(standing, [(0, "a".into()), (3, "c".into())]);
+    }
+
+    fn new_table(root: &Root) -> DeltaTable {
+        let url = root.table_url("t").unwrap();
+        DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(Arc::clone(root.store()), url).build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn versions_stay_with_their_commits_when_others_have_committed_since() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(&directory.path().to_string_lossy()).await.unwrap();
+        let field = deltalake::kernel::StructField::nullable("x", deltalake::kernel::DataType::LONG);
+        let first = new_table(&root).create().with_columns([field]).await.unwrap();
+        let values = std::sync::Arc::new(datafusion::arrow::array::Int64Array::from(vec![1, 2]));
+        let rows = datafusion::arrow::record_batch::RecordBatch::try_from_iter([("x", values as _)]).unwrap();
+        let second = first.clone().write([rows]).await.unwrap();
+        let told = |records: Vec<CommitRecord>| records.into_iter().map(|r| (r.version, r.operation, r.restored)).collect::<Vec<_>>();
+        let created = (0, "CREATE TABLE".to_owned(), None);
+        assert_eq!(told(history("t", &first).await.unwrap()), [created.clone()]);
+        assert_eq!(told(history("t", &second).await.unwrap()), [created, (1, "WRITE".to_owned(), None)]);
+        assert_eq!(commit_info("t", &second, 1).await.unwrap().unwrap()["operationMetrics"]["num_added_rows"], 2);
+        assert!(commit_info("t", &second, 2).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_cast_is_the_fault_of_the_query() {
+        let cast = || ArrowError::CastError("Cannot cast string 'abc' to value of Int32 type".into());
+        for error in [
+            DeltaTableError::Arrow { source: cast() },
+            DeltaTableError::Generic(DataFusionError::ArrowError(Box::new(cast()), None).to_string()),
+            DeltaTableError::Generic(
+                DataFusionError::Context("Optimizer rule 'x' failed".into(), Box::new(DataFusionError::ArrowError(Box::new(cast()), None)))
+                    .to_string(),
+            ),
+        ] {
+            let error = delta_write_error("t", error);
+            assert!(matches!(error, Error::Query(_)), "{error:?}");
+            assert_eq!(error.to_string(), "Cast error: Cannot cast string 'abc' to value of Int32 type");
+        }
+        let disk = DeltaTableError::Io { source: std::io::Error::other("disk full") };
+        assert!(matches!(delta_write_error("t", disk), Error::Storage { .. }));
     }
 }

@@ -11,7 +11,9 @@ mod strategy_file;
 mod strategy_shape;
 mod strategy_table;
 
-pub use delta::{CommitRecord, delta_error, history, load_table, restore_table, standing_notes, vacuum_table};
+pub use delta::{
+    CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_notes, vacuum_table,
+};
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

@@ -285,13 +285,19 @@ impl StrategyChange {
         }
     }
 
+    /// Takes a file of rows that were there before, or are counted already, into the next version: its strategies are not written anew.
+    pub fn add_rewritten(&mut self, mut file: FinishedFile) {
+        file.names.clear();
+        self.add(file);
+    }
+
     /// Takes a written file back and removes it.
     pub async fn withdraw(&mut self, file: &FinishedFile) -> Result<()> {
         self.added.retain(|kept| kept.path != file.path);
         self.root.remove(&self.added_path(file)).await
     }
 
-    /// Names of all strategies that were written, ascending.
+    /// Names of all strategies whose rows the change brought, ascending.
     pub fn written_strategies(&self) -> impl Iterator<Item = &str> {
         self.written_strategies.iter().map(String::as_str)
     }

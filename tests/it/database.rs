@@ -199,3 +199,33 @@ async fn vacuum_removes_what_a_killed_writer_left() {
     assert!(!orphan.exists());
     assert_eq!(row(&engine, "SELECT x FROM t").await, "1");
 }
+
+#[tokio::test]
+async fn a_value_that_cannot_be_cast_is_told_as_in_a_query() {
+    let (_folder, engine) = database().await;
+    engine.sql("CREATE TABLE t (n INT NOT NULL)").await.expect("table");
+    for sql in [
+        "CREATE TABLE u AS SELECT CAST(x AS INT) AS n FROM (VALUES ('1'), ('abc')) AS v(x)",
+        "INSERT INTO t SELECT CAST(x AS INT) FROM (VALUES ('1'), ('abc')) AS v(x)",
+        "INSERT INTO t SELECT x FROM (VALUES ('1'), ('abc')) AS v(x)",
+        "INSERT INTO t VALUES ('abc')",
+    ] {
+        let failed = engine.sql(sql).await.expect_err(sql);
+        assert!(matches!(failed, tranchedb::Error::Query(_)), "{sql}: {failed:?}");
+        assert_eq!(failed.to_string(), "Cast error: Cannot cast string 'abc' to value of Int32 type", "{sql}");
+    }
+    assert!(matches!(engine.sql("INSERT INTO t VALUES (NULL)").await, Err(tranchedb::Error::Query(_))));
+    assert_eq!(row(&engine, "SELECT count(*) FROM t").await, "0");
+    assert_eq!(engine.table_names().await.expect("names"), ["t"]);
+}
+
+#[tokio::test]
+async fn a_damaged_record_of_a_refusal_is_named() {
+    let (folder, engine) = database().await;
+    engine.sql("CREATE TABLE t (n INT)").await.expect("table");
+    let refused = folder.path().join("_tranchedb").join("refused");
+    std::fs::create_dir_all(&refused).expect("folder");
+    std::fs::write(refused.join("0123.json"), "{\"import_id\": \"01").expect("file");
+    let message = error(&engine, "SELECT * FROM system.imports").await;
+    assert!(message.contains("0123.json") && message.contains("damaged") && message.contains("remove the file"), "{message}");
+}
