@@ -1,5 +1,6 @@
 -- regime/by_regime: what all strategies together earned in each market regime
 -- table strategies : strategy table with the column market_regime
+-- needs strategies.market_regime : the column Market_regime of an enhanced CSV becomes it (tranchedb import FILE --into TABLE)
 -- result market_regime : regime that the row states
 -- result days : days with that regime
 -- result values : rows with a value

@@ -1,5 +1,6 @@
 -- regime/confident_only: strategies judged by the rows alone whose regime is known with confidence
 -- table strategies : strategy table with the column regime_confidence
+-- needs strategies.regime_confidence : the column Regime_Confidence_% of an enhanced CSV becomes it (tranchedb import FILE --into TABLE)
 -- param min_confidence = 0.7 : least confidence of a row that counts, 0..1
 -- param limit = 20 : strategies to show
 -- result strategy : name

@@ -88,6 +88,37 @@ fn unknown_scripts_are_answered_with_near_names() {
 }
 
 #[test]
+fn a_table_without_the_column_a_script_needs_is_told_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = directory.path().join("db");
+    run_on(&db, &["generate", "strategies", "--strategies", "3", "--periods", "5", "--into", "plain"]).good();
+    for (name, column) in [("regime/by_regime", "market_regime"), ("regime/confident_only", "regime_confidence")] {
+        let need = format!("{name} needs a table with the column {column}");
+        let message = run_on(&db, &["run", name, "-p", "strategies=plain"]).refused(1, &[&need, "enhanced CSV", "tranchedb import"]);
+        assert!(!message.contains("No field named"), "{message}");
+    }
+}
+
+#[test]
+fn identical_series_are_no_good_quality() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = directory.path().join("db");
+    let import = |table: &str, text: &str| {
+        let file = directory.path().join(format!("{table}.csv"));
+        fs::write(&file, text).expect("the file");
+        run_on(&db, &["import", &file.display().to_string(), "--into", table]).good();
+        let out = run_on(&db, &["--format", "csv", "--quiet", "run", "data/quality", "-p", &format!("strategies={table}")]).good();
+        let fields = out.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        fields.map(|fields| format!("{} {} {}", fields[0], fields[1], fields[fields.len() - 1])).collect::<Vec<_>>()
+    };
+    // B has the values of A, D those of A in another order, E those of A but for one that is missing.
+    let daily = import("daily", "Date,A,B,C,D,E\n2024-01-01,1,1,5,2,1\n2024-01-02,2,2,6,1,2\n2024-01-03,1.5,1.5,7,1.5,\n");
+    assert_eq!(daily, ["A identical B", "B identical A", "E gaps ", "C ok ", "D ok "]);
+    let slots = import("slots", "Date,Zone,A,B,D\n2024-01-01,Z1,1,1,2\n2024-01-01,Z2,2,2,1\n");
+    assert_eq!(slots, ["A identical B", "B identical A", "D ok "]);
+}
+
+#[test]
 fn a_script_stops_at_its_first_error_and_says_where() {
     let directory = tempfile::tempdir().expect("a directory");
     let file =

@@ -3,10 +3,11 @@
 //! ```sql
 //! -- risk/drawdowns: the deepest drawdowns, strategy by strategy
 //! -- table strategies : strategy table to look at
+//! -- needs strategies.capital : an enhanced CSV brings it
 //! -- param limit = 20 : rows to show
 //! -- result strategy : name
 //! ```
-//! `table` names a table that `-p strategies=mine` replaces; `param` a `$name`, with a default or without; `result` a column of the result;
+//! `table` names a table that `-p strategies=mine` replaces; `needs` a column that not every such table has, and where it comes from; `param` a `$name`, with a default or without; `result` a column of the result;
 //! `sample` a table that is generated when it does not exist. Lines of other forms are plain comments.
 
 /// The leading comment lines of a script, read.
@@ -18,6 +19,8 @@ pub(crate) struct Header {
     pub(crate) purpose: Option<String>,
     /// Tables that can be replaced.
     pub(crate) tables: Vec<Item>,
+    /// Columns that its tables must have.
+    pub(crate) needs: Vec<Need>,
     /// Values that can be bound.
     pub(crate) parameters: Vec<Item>,
     /// Columns of the result.
@@ -37,6 +40,17 @@ pub(crate) struct Item {
     pub(crate) help: String,
 }
 
+/// A column that a table must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Name of the table in the script.
+    pub(crate) table: String,
+    /// Name of the column.
+    pub(crate) column: String,
+    /// Where it comes from.
+    pub(crate) help: String,
+}
+
 impl Header {
     /// Reads the comment lines before the first statement.
     pub(crate) fn parse(text: &str) -> Self {
@@ -52,6 +66,7 @@ impl Header {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "table" => self.tables.extend(Item::parse(rest)),
+            "needs" => self.needs.extend(Need::parse(rest)),
             "param" => self.parameters.extend(Item::parse(rest)),
             "result" => self.results.extend(Item::parse(rest)),
             "sample" if is_name(rest.trim()) => self.sample = Some(rest.trim().to_owned()),
@@ -73,6 +88,15 @@ impl Header {
     /// Names that `-p` may give: parameters and tables.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().chain(&self.tables).map(|item| item.name.as_str())
+    }
+}
+
+impl Need {
+    /// `table.column : help`.
+    fn parse(text: &str) -> Option<Self> {
+        let (name, help) = text.split_once(" : ")?;
+        let (table, column) = name.trim().split_once('.')?;
+        (is_name(table) && is_name(column)).then(|| Self { table: table.into(), column: column.into(), help: help.trim().into() })
     }
 }
 
@@ -114,6 +138,7 @@ mod tests {
 
     const SCRIPT: &str = "-- risk/tail: how bad the bad days are
 -- table strategies : strategy table to look at
+-- needs strategies.capital : an enhanced CSV brings it
 -- param limit = 20 : rows to show
 -- param since = 2024-01-01 : first day
 -- param capital : base capital, in the currency of the table
@@ -137,6 +162,8 @@ select 2;
         assert_eq!(header.names().collect::<Vec<_>>(), ["limit", "since", "capital", "strategies"]);
         let defaults: Vec<Option<&str>> = header.parameters.iter().map(|item| item.default.as_deref()).collect();
         assert_eq!(defaults, [Some("20"), Some("2024-01-01"), None]);
+        let need = Need { table: "strategies".into(), column: "capital".into(), help: "an enhanced CSV brings it".into() };
+        assert_eq!(header.needs, [need]);
         assert_eq!(header.results[0], Item { name: "strategy".into(), default: None, help: "name".into() });
     }
 
@@ -149,9 +176,9 @@ select 2;
 
     #[test]
     fn titles_stand_right_above_their_statement() {
-        assert_eq!(title_before(SCRIPT, 11).as_deref(), Some("Worst days"));
-        assert_eq!(title_before(SCRIPT, 15).as_deref(), Some("Best days"));
-        assert_eq!(title_before(SCRIPT, 13).as_deref(), Some("Best days"), "a statement that starts with its comments");
+        assert_eq!(title_before(SCRIPT, 12).as_deref(), Some("Worst days"));
+        assert_eq!(title_before(SCRIPT, 16).as_deref(), Some("Best days"));
+        assert_eq!(title_before(SCRIPT, 14).as_deref(), Some("Best days"), "a statement that starts with its comments");
         assert_eq!(title_before("select 1;\nselect 2;", 2), None);
     }
 }

@@ -8,12 +8,14 @@
 //! | `builtin` | the scripts that ship inside the program |
 //! | `prepared` | a script read, parsed and bound |
 //! | `tables` | table parameters, replaced in the parsed statements |
+//! | `needs` | columns that a script needs and a table lacks |
 //! | `runner` | running scripts in turn or side by side |
 //! | `throttle` | `--cpu-limit` and `--nice` |
 //! | `summary` | what `run` says at its end |
 
 pub(crate) mod builtin;
 mod header;
+mod needs;
 mod prepared;
 mod runner;
 mod sample;

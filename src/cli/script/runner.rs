@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 
 use super::header::title_before;
+use super::needs;
 use super::prepared::{Prepared, ScriptSource, prepare};
 use super::sample;
 use super::summary::{self, Line};
@@ -212,7 +213,7 @@ async fn run_script(session: &mut Session, script: &Prepared, bar: &Bar, keep_go
             Ok(ran) => line.rows += ran.rows,
             Err(failure) => {
                 line.stopped = !keep_going || ends_work(&failure);
-                failures.push(failure);
+                failures.push(needs::explained(failure, script));
             }
         }
         bar.advance();
