@@ -52,7 +52,10 @@ pub async fn import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
     if let Err(error @ (Error::Source(_) | Error::Conflict(_))) = &outcome
         && !request.dry_run
     {
-        record_refusal(context.root, request, error).await?;
+        // What is wrong with the file is what the user has to know, even where nothing can be written.
+        if let Err(unrecorded) = record_refusal(context.root, request, error).await {
+            tracing::warn!(error = %unrecorded, "the refusal is not recorded in system.imports");
+        }
     }
     outcome
 }

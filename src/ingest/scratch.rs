@@ -1,9 +1,7 @@
 //! A nameless file for values that do not fit into the memory budget: written once in order, read anywhere, gone with its owner.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -12,12 +10,10 @@ const BUFFER_VALUES: usize = 8192;
 
 /// A scratch file of f64 values in the system's temporary directory.
 ///
-/// On Unix its name is removed as soon as it is open, so that even a killed process leaves nothing behind; elsewhere it goes at drop.
+/// It has no name, or goes when it is closed: even a killed process leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct ScratchFile {
     file: File,
-    /// Path that is still to be removed.
-    path: Option<PathBuf>,
     values: u64,
 }
 
@@ -27,13 +23,9 @@ impl ScratchFile {
     /// # Errors
     /// [`Error::Storage`] when the temporary directory cannot be written.
     pub(crate) fn try_new() -> Result<Self> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let name = format!("tranchedb-{}-{}.scratch", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(|e| Error::storage(format!("creating the scratch file {}", path.display()), e))?;
-        let path = if cfg!(unix) && std::fs::remove_file(&path).is_ok() { None } else { Some(path) };
-        Ok(Self { file, path, values: 0 })
+        let created = tempfile::tempfile();
+        let file = created.map_err(|e| Error::storage(format!("creating a scratch file in {}", std::env::temp_dir().display()), e))?;
+        Ok(Self { file, values: 0 })
     }
 
     /// Number of values written.
@@ -50,7 +42,9 @@ impl ScratchFile {
         for piece in values.chunks(BUFFER_VALUES) {
             bytes.clear();
             piece.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
-            self.file.write_all(&bytes).map_err(|e| Error::storage("writing the scratch file", e))?;
+            self.file
+                .write_all(&bytes)
+                .map_err(|e| Error::storage(format!("writing a scratch file in {}", std::env::temp_dir().display()), e))?;
         }
         self.values += values.len() as u64;
         Ok(())
@@ -67,15 +61,6 @@ impl ScratchFile {
             *value = f64::from_le_bytes(*bytes);
         }
         Ok(())
-    }
-}
-
-impl Drop for ScratchFile {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // Nothing can be done at drop; the system cleans its temporary directory.
-            drop(std::fs::remove_file(path));
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The root of a database: one object store and a place in it.
 
 use std::fmt;
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -117,6 +117,26 @@ impl Root {
         Path::parse(&text).unwrap_or_else(|_| parts.iter().fold(self.prefix.clone(), |path, part| path.join(*part)))
     }
 
+    /// A path as messages show it: that of the file, where it is one.
+    fn shown(&self, path: &Path) -> String {
+        self.local(path).map_or_else(|| path.to_string(), |file| file.display().to_string())
+    }
+
+    /// The local file or folder at a path; `None` in memory.
+    fn local(&self, path: &Path) -> Option<PathBuf> {
+        let directory = self.url.to_file_path().ok()?;
+        Some(path.prefix_match(&self.prefix)?.fold(directory, |file, part| file.join(part.as_ref())))
+    }
+
+    /// Removes the folder and those it lies in up to the root, as far as they are empty: a write that failed has made them.
+    pub fn prune(&self, folder: &Path) {
+        let root = self.url.to_file_path().unwrap_or_default();
+        let Some(folder) = self.local(folder) else { return };
+        let below = folder.ancestors().take_while(|folder| *folder != root && folder.starts_with(&root));
+        // The first that is not empty, or is gone already, ends it: another writer may be at work there.
+        below.map(std::fs::remove_dir).take_while(|removed| removed.is_ok() || is_gone(removed)).for_each(drop);
+    }
+
     /// Names directly below the root: (folders, files with their sizes in bytes). A missing directory is empty.
     pub async fn list(&self) -> Result<(Vec<String>, Vec<(String, u64)>)> {
         let listed =
@@ -129,22 +149,23 @@ impl Root {
 
     /// Names of the files directly in a folder; none if it is missing.
     pub async fn names_in(&self, folder: &Path) -> Result<Vec<String>> {
-        let listed = self.store.list_with_delimiter(Some(folder)).await.map_err(|e| Error::storage(format!("listing {folder}"), e))?;
+        let listed =
+            self.store.list_with_delimiter(Some(folder)).await.map_err(|e| Error::storage(format!("listing {}", self.shown(folder)), e))?;
         Ok(listed.objects.iter().filter_map(|o| o.location.filename().map(str::to_owned)).collect())
     }
 
     /// Reads a whole small object; `None` if there is none.
     pub async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         match self.store.get(path).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(|e| Error::storage(format!("reading {path}"), e)),
+            Ok(found) => found.bytes().await.map(Some).map_err(|e| Error::storage(format!("reading {}", self.shown(path)), e)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(Error::storage(format!("reading {path}"), e)),
+            Err(e) => Err(Error::storage(format!("reading {}", self.shown(path)), e)),
         }
     }
 
     /// Writes a whole small object, replacing the one before; readers see the old or the new one.
     pub async fn write(&self, path: &Path, content: impl Into<Bytes>) -> Result<()> {
-        self.store.put(path, content.into().into()).await.map_err(|e| Error::storage(format!("writing {path}"), e))?;
+        self.store.put(path, content.into().into()).await.map_err(|e| Error::storage(format!("writing {}", self.shown(path)), e))?;
         Ok(())
     }
 
@@ -152,7 +173,7 @@ impl Root {
     pub async fn remove(&self, path: &Path) -> Result<()> {
         match self.store.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(Error::storage(format!("removing {path}"), e)),
+            Err(e) => Err(Error::storage(format!("removing {}", self.shown(path)), e)),
         }
     }
 
@@ -163,7 +184,7 @@ impl Root {
     /// [`Error::Usage`] when `name` cannot be a folder name, [`Error::Conflict`] when the folder holds somebody's files.
     pub async fn claim_folder(&self, name: &str) -> Result<()> {
         self.table_url(name)?;
-        let failed = |e| Error::storage(format!("listing {}", self.table_path(name)), e);
+        let failed = |e| Error::storage(format!("listing {}", self.shown(&self.table_path(name))), e);
         let occupied = self.store.list(Some(&self.table_path(name))).try_next().await.map_err(failed)?.is_some();
         if occupied && !self.is_claimed(name).await? {
             return Err(Error::Conflict(format!(
@@ -191,7 +212,7 @@ impl Root {
     pub async fn remove_folder(&self, name: &str) -> Result<()> {
         check_table_name(name)?;
         let folder = self.table_path(name);
-        let failed = |e| Error::storage(format!("removing {folder}"), e);
+        let failed = |e| Error::storage(format!("removing {}", self.shown(&folder)), e);
         let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
         // The Delta log goes first, oldest commit first, and the mark last: a crash in between leaves the newest version or
         // a folder that is no table, never an older version and never a table without files.
@@ -213,7 +234,7 @@ impl Root {
         let options = PutOptions::from(PutMode::Create);
         match self.store.put_opts(&self.own_path(&["database.json"]), text.into(), options).await {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(e) => Err(Error::storage(format!("making the database {}", self.url), e)),
+            Err(e) => Err(Error::storage(format!("making the database {}", self.shown(&self.prefix)), e)),
         }
     }
 
@@ -230,6 +251,10 @@ impl Root {
         }
         Ok(())
     }
+}
+
+fn is_gone(removed: &std::io::Result<()>) -> bool {
+    matches!(removed, Err(e) if e.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Table names become folder names: letters, digits, spaces and most signs, but nothing that leads elsewhere.

@@ -65,6 +65,7 @@ pub struct FinishedFile {
 pub struct StrategyFileWriter {
     writer: AsyncArrowWriter<BufWriter>,
     key: PartitionKey,
+    table: String,
     path: String,
     rows_in_group: usize,
     checks: RunChecks,
@@ -102,8 +103,17 @@ impl StrategyFileWriter {
         let object: Path = path.split('/').fold(root.table_path(table), |folder, part| folder.join(part));
         let sink = BufWriter::new(Arc::clone(root.store()), object);
         let options = ArrowWriterOptions::new().with_properties(properties(shape)?).with_skip_arrow_metadata(true);
-        let writer = AsyncArrowWriter::try_new_with_options(sink, shape.file_schema(), options).map_err(|e| parquet_error(&path, e))?;
-        Ok(Self { writer, key, path, rows_in_group: 0, checks: RunChecks::default(), values: ValueFacts::default() })
+        let writer =
+            AsyncArrowWriter::try_new_with_options(sink, shape.file_schema(), options).map_err(|e| parquet_error(table, &path, e))?;
+        Ok(Self {
+            writer,
+            key,
+            table: table.to_owned(),
+            path,
+            rows_in_group: 0,
+            checks: RunChecks::default(),
+            values: ValueFacts::default(),
+        })
     }
 
     /// Appends rows in file order; a strategy may continue from the batch before.
@@ -117,7 +127,7 @@ impl StrategyFileWriter {
         for start in starts {
             if self.rows_in_group + (start - written) >= ROW_GROUP_ROWS {
                 self.write(&batch.slice(written, start - written)).await?;
-                self.writer.flush().await.map_err(|e| parquet_error(&self.path, e))?;
+                self.writer.flush().await.map_err(|e| parquet_error(&self.table, &self.path, e))?;
                 self.rows_in_group = 0;
                 written = start;
             }
@@ -127,7 +137,7 @@ impl StrategyFileWriter {
 
     async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         if rows.num_rows() > 0 {
-            self.writer.write(rows).await.map_err(|e| parquet_error(&self.path, e))?;
+            self.writer.write(rows).await.map_err(|e| parquet_error(&self.table, &self.path, e))?;
             self.rows_in_group += rows.num_rows();
         }
         Ok(())
@@ -140,7 +150,7 @@ impl StrategyFileWriter {
             let text = json!({ "strategies": strategies, "periods": periods }).to_string();
             self.writer.append_key_value_metadata(KeyValue::new(DENSE_KEY.to_owned(), text));
         }
-        self.writer.finish().await.map_err(|e| parquet_error(&self.path, e))?;
+        self.writer.finish().await.map_err(|e| parquet_error(&self.table, &self.path, e))?;
         let size_bytes = self.writer.bytes_written() as u64;
         let stats = self.stats();
         let RunChecks { first, strategy, dates, names, .. } = self.checks;
@@ -313,6 +323,6 @@ fn properties(shape: &StrategyShape) -> Result<WriterProperties> {
         .build())
 }
 
-fn parquet_error(path: &str, error: ParquetError) -> Error {
-    Error::storage(format!("writing {path}"), error)
+fn parquet_error(table: &str, path: &str, error: ParquetError) -> Error {
+    Error::storage(format!("writing the file {path} of table '{table}'"), error)
 }

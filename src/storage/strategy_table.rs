@@ -393,6 +393,9 @@ impl StrategyChange {
         if self.base.is_none() && !is_table {
             self.root.release_folder(&self.name).await?;
         }
+        let folders = opened.iter().filter_map(|file| file.rsplit_once('/')).map(|(folder, _)| self.file_path(folder));
+        let own = [self.file_path("_delta_log"), self.root.table_path(&self.name).join(REGISTER_FOLDER)];
+        folders.chain(own).for_each(|folder| self.root.prune(&folder));
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 mod architecture;
 mod cli;
 mod database;
+#[cfg(unix)]
+mod faults;
 mod object_store;
 mod program;
 mod repl;
