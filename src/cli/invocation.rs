@@ -44,7 +44,7 @@ pub(crate) enum Action {
     /// The text of a built-in script.
     ShowScript(String),
     /// Files into a table.
-    Import(ImportPlan),
+    Import(Box<ImportPlan>),
     /// Data from nothing.
     Generate(GeneratePlan),
 }
@@ -138,7 +138,7 @@ fn scripts_in_order(matches: &ArgMatches, arguments: &Arguments) -> Vec<ScriptSo
 
 fn action_of(command: Command, common: &CommonArguments) -> Result<Action> {
     match command {
-        Command::Import(import) => import_plan(*import, common).map(Action::Import),
+        Command::Import(import) => import_plan(*import, common).map(|plan| Action::Import(Box::new(plan))),
         Command::Run(run) if run.list => Ok(Action::ListScripts),
         Command::Run(RunArguments { show: Some(name), .. }) => Ok(Action::ShowScript(name)),
         Command::Run(run) => Ok(Action::Run(run_plan(run))),

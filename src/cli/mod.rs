@@ -73,7 +73,7 @@ async fn act(invocation: Invocation, workers: Handle) -> Result<()> {
     match action {
         Action::Repl(bindings) => repl::run(engine, printing, output, workers, bindings).await,
         Action::Run(plan) => script::run(&plan, &engine, &printing, output, workers).await,
-        Action::Import(plan) => commands::import::run(plan, engine, &printing, output, workers).await,
+        Action::Import(plan) => commands::import::run(*plan, engine, &printing, output, workers).await,
         Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, workers).await,
         Action::ListScripts | Action::ShowScript(_) => Ok(()),
     }

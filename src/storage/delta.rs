@@ -246,7 +246,7 @@ mod tests {
         let second = first.clone().write([rows]).await.unwrap();
         let told = |records: Vec<CommitRecord>| records.into_iter().map(|r| (r.version, r.operation, r.restored)).collect::<Vec<_>>();
         let created = (0, "CREATE TABLE".to_owned(), None);
-        assert_eq!(told(history("t", &first).await.unwrap()), [created.clone()]);
+        assert_eq!(told(history("t", &first).await.unwrap()), std::slice::from_ref(&created));
         assert_eq!(told(history("t", &second).await.unwrap()), [created, (1, "WRITE".to_owned(), None)]);
         assert_eq!(commit_info("t", &second, 1).await.unwrap().unwrap()["operationMetrics"]["num_added_rows"], 2);
         assert!(commit_info("t", &second, 2).await.unwrap().is_none());
