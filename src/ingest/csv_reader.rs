@@ -35,8 +35,8 @@ pub struct CsvSource {
 /// them only a few megabytes and the texts of the period rows are held. Nothing is written anywhere else.
 ///
 /// # Errors
-/// [`Error::Usage`] for options that do not fit together; [`Error::Source`] naming file, line, column, text, count and remedy for everything in the
-/// file that is not beyond doubt; [`Error::Storage`] when reading or the scratch file fails. The same file gives the same error every time.
+/// [`Error::Usage`](crate::error::Error::Usage) for options that do not fit together; [`Error::Source`](crate::error::Error::Source) naming file, line, column, text, count and remedy for everything in the
+/// file that is not beyond doubt; [`Error::Storage`](crate::error::Error::Storage) when reading or the scratch file fails. The same file gives the same error every time.
 pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Result<CsvSource> {
     let mut report = ImportReport::begin(path, options);
     let format = options.number_format()?;
