@@ -16,7 +16,7 @@ pub struct Metric {
     pub family: Family,
     /// One line saying what it measures.
     pub summary: &'static str,
-    /// The formula in plain text, with the symbols explained in [`crate::metrics`].
+    /// The formula in plain text, with the symbols explained in [`mod@crate::reference`].
     pub formula: &'static str,
     /// Unit and sign of the result.
     pub unit: &'static str,

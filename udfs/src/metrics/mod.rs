@@ -1,9 +1,6 @@
 //! The table of metrics. One entry is one SQL function; adding a function is adding an entry.
 //!
-//! Symbols of the formulas: `n` counted rows; `m` mean; `s` standard deviation (ddof 1); `P` periods a year; `f` the rate of one period,
-//! `(1 + annual rate)^(1/P) - 1`; `e = x - f`; `W+ W-` number of rows above and below zero, `S+ S-` their sums, `S` the sum of all (zeros are
-//! neither win nor loss); `z` the normal quantile at `a = 1 - confidence`, `phi` the normal density; `d_t` drawdown of the compounded curve
-//! (from 1) as a fraction of its peak; `u_t` drawdown of the summed curve (from 0) in currency.
+//! The symbols of the formulas are explained in [`mod@crate::reference`].
 
 mod arguments;
 mod bootstrap;
