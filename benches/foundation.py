@@ -7,7 +7,9 @@ Drives the release binary (TRANCHEDB_BIN, else the target directory's release/tr
 Peers run in the same call on the same files: pandas with pyarrow for the import; DuckDB, Polars and the deltalake package
 for reading. Prints one Markdown table: task, data, ours, peer, ratio.
 """
-import argparse, csv, io, os, pathlib, platform, random, shutil, signal, statistics, subprocess, sys, tempfile, time
+import argparse, csv, io, pathlib, random, shutil, signal, statistics, subprocess, sys, tempfile, time
+
+from measure import binary, peak_mb, print_heading, report, spread, timed
 
 
 def arguments():
@@ -17,40 +19,6 @@ def arguments():
     p.add_argument("--repeats", type=int, default=5)
     p.add_argument("--kills", type=int, default=50)
     return p.parse_args()
-
-
-def binary():
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.expanduser("~/.cache/tranchedb/target"))
-    for path in (os.environ.get("TRANCHEDB_BIN"), target + "/release/tranchedb", "target/release/tranchedb"):
-        if path and os.path.exists(path):
-            return os.path.abspath(path)
-    sys.exit("no release binary: cargo build --release, or set TRANCHEDB_BIN")
-
-
-def timed(command):
-    """(seconds, peak megabytes) of one process that must succeed."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate()
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}: exit {process.returncode}: {err.decode()[-400:]}")
-    return seconds, out.decode()
-
-
-def peak_mb(command):
-    """Peak resident megabytes of one process, by the operating system's account of a child of a fresh interpreter."""
-    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); " \
-           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
-    return int(subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout)
-
-
-def spread(values):
-    return f"{statistics.median(values):.3g} s ({min(values):.3g} to {max(values):.3g})"
-
-
-def report(task, data, ours, peer="", ratio=""):
-    print(f"| {task} | {data} | {ours} | {peer} | {ratio} |", flush=True)
 
 
 PANDAS = """
@@ -167,9 +135,7 @@ def pa_rows(table):
 def main():
     a, exe = arguments(), binary()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tranchedb-bench-"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {memory} GB, Python {platform.python_version()}; {timed([exe, '--version'])[1].strip()}; {a.repeats} repeats, medians (min to max)\n")
-    print("| task | data | ours | peer | ratio |\n|---|---|---|---|---|")
+    print_heading(exe, a.repeats)
     try:
         file = wide_csv(exe, folder, a.strategies, a.periods)
         starting(exe, a)

@@ -10,11 +10,11 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::keep::Keep;
 
-/// Groups that share a block. Few enough that a block is sorted in the processor's cache, many enough that appending is sequential.
-const BLOCK: usize = 1024;
+/// Groups that share a block: few enough that a block is sorted in the processor's cache and that a byte tells them apart.
+const BLOCK: usize = 128;
 
 /// Rows of the largest chunk of a block; the first is [`FIRST_CHUNK`] long, each following one twice as long.
-const LARGEST_CHUNK: usize = 4096;
+const LARGEST_CHUNK: usize = 512;
 const FIRST_CHUNK: usize = 64;
 
 /// The kept rows of all groups; no allocation per group, and no row is ever moved to make room.
@@ -47,13 +47,13 @@ struct Block<T> {
 /// Rows with the places of their groups in the block.
 #[derive(Debug)]
 struct Chunk<T> {
-    places: Vec<u16>,
+    places: Vec<u8>,
     items: Vec<T>,
 }
 
 impl<T> Chunk<T> {
     /// Bytes of a row.
-    const ROW: usize = size_of::<u16>() + size_of::<T>();
+    const ROW: usize = size_of::<u8>() + size_of::<T>();
 }
 
 /// Rows of consecutive groups; group `i` ends before `ends[i]`.
@@ -76,11 +76,11 @@ impl<T: Default> Blocks<T> {
     #[inline]
     fn push(&mut self, group: usize, item: T) {
         let group = self.skipped + group;
-        self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u16, item) * Chunk::<T>::ROW;
+        self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u8, item) * Chunk::<T>::ROW;
     }
 
-    /// Takes the rows of the next groups, at most `limit` and no more than those of one block.
-    fn take(&mut self, limit: usize) -> Emitted<T> {
+    /// Takes the rows of the next groups, at most `limit` and no more than those of one block, into `emitted`.
+    fn take(&mut self, limit: usize, emitted: &mut Emitted<T>) {
         let taken = limit.min(BLOCK - self.skipped).min(self.groups);
         let places = self.skipped..self.skipped + taken;
         let ends_block = places.end == BLOCK || taken == self.groups;
@@ -90,14 +90,17 @@ impl<T: Default> Blocks<T> {
         self.bytes = self.bytes + left * Chunk::<T>::ROW - before * Chunk::<T>::ROW;
         self.skipped = if ends_block { 0 } else { places.end };
         self.groups -= taken;
-        block.map_or_else(|| Emitted { items: Vec::new(), ends: vec![0; taken] }, |block| block.sorted(places))
+        match block {
+            Some(block) => block.sort_into(places, emitted),
+            None => *emitted = Emitted { items: Vec::new(), ends: vec![0; taken] },
+        }
     }
 }
 
 impl<T: Default> Block<T> {
     /// Appends a row; returns for how many rows room was made.
     #[inline]
-    fn push(&mut self, place: u16, item: T) -> usize {
+    fn push(&mut self, place: u8, item: T) -> usize {
         self.rows += 1;
         if let Some(chunk) = self.chunks.last_mut().filter(|chunk| chunk.items.len() < chunk.items.capacity()) {
             chunk.places.push(place);
@@ -128,22 +131,21 @@ impl<T: Default> Block<T> {
         taken
     }
 
-    /// The rows by group, in the order of arrival within each.
-    fn sorted(self, places: std::ops::Range<usize>) -> Emitted<T> {
-        let mut next = vec![0; BLOCK + 1];
+    /// Brings the rows together by group, in the order of arrival within each.
+    fn sort_into(self, places: std::ops::Range<usize>, sorted: &mut Emitted<T>) {
+        let mut next = [0; BLOCK + 1];
         self.chunks.iter().flat_map(|chunk| &chunk.places).for_each(|&place| next[usize::from(place) + 1] += 1);
         (0..BLOCK).for_each(|place| next[place + 1] += next[place]);
-        let ends = next[1..][places].to_vec();
-        let mut items: Vec<T> = Vec::new();
-        items.resize_with(self.rows, T::default);
+        sorted.ends.clear();
+        sorted.ends.extend_from_slice(&next[1..][places]);
+        sorted.items.resize_with(self.rows, T::default);
         for chunk in self.chunks {
             for (place, item) in chunk.places.into_iter().zip(chunk.items) {
                 let at = &mut next[usize::from(place)];
-                items[*at] = item;
+                sorted.items[*at] = item;
                 *at += 1;
             }
         }
-        Emitted { items, ends }
     }
 
     /// Rows that there is room for.
@@ -164,8 +166,9 @@ impl<C: Keep> GroupedKept<C> {
             EmitTo::First(n) => n.min(self.rows.groups),
         };
         let mut parts: Vec<Vec<ArrayRef>> = vec![];
+        let mut emitted = Emitted { items: Vec::new(), ends: Vec::new() };
         while due > 0 || parts.is_empty() {
-            let mut emitted = self.rows.take(due);
+            self.rows.take(due, &mut emitted);
             due -= emitted.ends.len();
             self.heap -= emitted.items.iter().map(|item| self.keep.heap(item)).sum::<usize>();
             parts.push(of(&self.keep, &mut emitted)?);
@@ -235,8 +238,9 @@ mod tests {
     /// Rows `(group, arrival)` of `blocks` taken `step` groups at a time.
     fn taken(mut blocks: Blocks<(usize, usize)>, step: usize) -> Vec<Vec<(usize, usize)>> {
         let mut groups = vec![];
+        let mut emitted = Emitted { items: Vec::new(), ends: Vec::new() };
         while blocks.groups > 0 {
-            let emitted = blocks.take(step);
+            blocks.take(step, &mut emitted);
             let starts = std::iter::once(0).chain(emitted.ends.iter().copied());
             groups.extend(starts.zip(&emitted.ends).map(|(start, &end)| emitted.items[start..end].to_vec()));
         }
@@ -248,7 +252,7 @@ mod tests {
     fn rows_come_out_by_group_in_the_order_of_arrival() {
         for step in [1, 7, BLOCK - 1, BLOCK, usize::MAX] {
             let mut blocks = Blocks::new();
-            let (groups, rows) = (2 * BLOCK + 5, 9 * BLOCK);
+            let (groups, rows) = (2 * BLOCK + 5, 90 * BLOCK);
             for arrival in 0..rows {
                 blocks.grow(groups);
                 // Group 3 stays empty.

@@ -45,7 +45,11 @@ pub(crate) trait Key: Clone + Default + Debug + Ord + Send + Sync + 'static {
 
 /// Keys of up to `N` bytes. All keys of an order are of one length, so that the padding never decides.
 impl<const N: usize> Key for Packed<N> {
+    #[inline]
     fn of(bytes: &[u8]) -> Result<Self> {
+        if let Ok(whole) = bytes.try_into() {
+            return Ok(Self(whole));
+        }
         let mut key = [0; N];
         let Some(front) = key.get_mut(..bytes.len()) else {
             return exec_err!("finance function: order key of {} bytes where at most {N} were planned", bytes.len());

@@ -4,7 +4,7 @@ use super::arguments::{CAP, CAPITAL, COUNT_ZEROS, MAR, PERIODS, PNL, POPULATION,
 use super::ratio;
 use crate::constants::Constants;
 use crate::metric::{Example, Expected, Family, Metric, ResultKind, Sample};
-use crate::states::{Compute, HigherMoments, LowerPartial, State, WinLoss};
+use crate::states::{Compute, Downside, HigherMoments, LowerPartial, State, WinLoss};
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -57,7 +57,7 @@ pub(super) const METRICS: &[Metric] = &[
         arguments: &[X, MAR, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "downside_deviation(ret)", over: Sample::Returns, expected: Expected::Number(0.12859821149611686) },
-        compute: Compute::LowerPartial(|p, c| Some(p.downside() * c.periods_per_year.sqrt())),
+        compute: Compute::Downside(|p, c| Some(p.downside() * c.periods_per_year.sqrt())),
     },
     Metric {
         name: "sharpe_ratio",
@@ -83,7 +83,7 @@ pub(super) const METRICS: &[Metric] = &[
         arguments: &[X, RISK_FREE, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "sortino_ratio(ret)", over: Sample::Returns, expected: Expected::Number(9.797958971132712) },
-        compute: Compute::LowerPartial(sortino),
+        compute: Compute::Downside(sortino),
     },
     Metric {
         name: "omega_ratio",
@@ -96,7 +96,7 @@ pub(super) const METRICS: &[Metric] = &[
         arguments: &[X, THRESHOLD, PERIODS],
         result: ResultKind::Double,
         example: Example { call: "omega_ratio(ret)", over: Sample::Returns, expected: Expected::Number(2.142857142857143) },
-        compute: Compute::LowerPartial(|p, _| if p.rows_below() == 0 { None } else { ratio(p.above(), p.below()) }),
+        compute: Compute::BothSides(|p, _| if p.falls_short() { ratio(p.above(), p.below()) } else { None }),
     },
     Metric {
         name: "skewness",
@@ -264,8 +264,8 @@ pub(super) fn annual_growth(product: f64, ln: f64, n: f64, c: &Constants) -> Opt
     Some((ln * c.periods_per_year / n).exp_m1())
 }
 
-fn sortino(p: &LowerPartial, c: &Constants) -> Option<f64> {
-    if p.tally().rows < 2 || p.rows_below() == 0 {
+fn sortino(p: &LowerPartial<Downside>, c: &Constants) -> Option<f64> {
+    if p.tally().rows < 2 || !p.falls_short() {
         return None;
     }
     Some(ratio(p.mean(), p.downside())? * c.periods_per_year.sqrt())

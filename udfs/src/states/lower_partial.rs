@@ -1,52 +1,86 @@
 //! Partial moments of the excess over a fixed rate.
 
-use super::{Compensated, Partial, State, Tally, count};
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use super::{Compensated, Partial, State, Tally};
 use crate::constants::Constants;
 
-/// Sums over the excess `e = x - f` for a fixed `f` a period.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LowerPartial {
-    tally: Tally,
-    target: f64,
-    excess: Compensated,
-    squares_below: Compensated,
-    above: Compensated,
-    below: Compensated,
-    rows_below: u64,
+/// Which two sums over the excess are kept: a metric needs two at most, and there may be a state for each of a million groups.
+pub(crate) trait Sides: Clone + Debug + Send + Sync + 'static {
+    /// What an excess adds to the sums.
+    fn of(excess: f64) -> [f64; 2];
 }
 
-impl LowerPartial {
+/// The excess itself, and the square of a shortfall.
+#[derive(Debug, Clone)]
+pub(crate) struct Downside;
+
+impl Sides for Downside {
+    #[inline]
+    fn of(e: f64) -> [f64; 2] {
+        [e, if e < 0.0 { e * e } else { 0.0 }]
+    }
+}
+
+/// The positive part, and the size of the negative one.
+#[derive(Debug, Clone)]
+pub(crate) struct BothSides;
+
+impl Sides for BothSides {
+    #[inline]
+    fn of(e: f64) -> [f64; 2] {
+        if e < 0.0 { [0.0, -e] } else { [e, 0.0] }
+    }
+}
+
+/// Two sums over the excess `e = x - f` for a fixed `f` a period.
+#[derive(Debug, Clone)]
+pub(crate) struct LowerPartial<S> {
+    tally: Tally,
+    target: f64,
+    sums: [Compensated; 2],
+    falls_short: bool,
+    sides: PhantomData<S>,
+}
+
+impl LowerPartial<Downside> {
     /// Mean excess.
     pub(crate) fn mean(&self) -> f64 {
-        self.excess.value() / self.tally.n()
+        self.sums[0].value() / self.tally.n()
     }
 
     /// Root of the mean squared shortfall, over all rows.
     pub(crate) fn downside(&self) -> f64 {
-        (self.squares_below.value() / self.tally.n()).sqrt()
+        (self.sums[1].value() / self.tally.n()).sqrt()
     }
+}
 
+impl LowerPartial<BothSides> {
     /// Sum of the positive excesses.
     pub(crate) fn above(&self) -> f64 {
-        self.above.value()
+        self.sums[0].value()
     }
 
     /// Sum of the shortfalls, positive.
     pub(crate) fn below(&self) -> f64 {
-        self.below.value()
-    }
-
-    /// Number of rows with a shortfall.
-    pub(crate) fn rows_below(&self) -> u64 {
-        self.rows_below
+        self.sums[1].value()
     }
 }
 
-impl State for LowerPartial {
+impl<S> LowerPartial<S> {
+    /// Whether any row falls short of the rate.
+    pub(crate) fn falls_short(&self) -> bool {
+        self.falls_short
+    }
+}
+
+impl<S: Sides> State for LowerPartial<S> {
     type Row = f64;
 
     fn new(constants: &Constants) -> Self {
-        Self { target: constants.period_rate(), ..Self::default() }
+        let (tally, sums) = Default::default();
+        Self { tally, target: constants.period_rate(), sums, falls_short: false, sides: PhantomData }
     }
 
     #[inline]
@@ -55,23 +89,16 @@ impl State for LowerPartial {
             return;
         }
         let e = x - self.target;
-        self.excess.add(e);
-        if e < 0.0 {
-            self.squares_below.add(e * e);
-            self.below.add(-e);
-            self.rows_below += 1;
-        } else {
-            self.above.add(e);
-        }
+        let [first, second] = S::of(e);
+        self.sums[0].add(first);
+        self.sums[1].add(second);
+        self.falls_short |= e < 0.0;
     }
 
     fn merge(&mut self, later: &Self) {
         self.tally.merge(later.tally);
-        self.excess.merge(later.excess);
-        self.squares_below.merge(later.squares_below);
-        self.above.merge(later.above);
-        self.below.merge(later.below);
-        self.rows_below += later.rows_below;
+        self.sums.iter_mut().zip(later.sums).for_each(|(sum, other)| sum.merge(other));
+        self.falls_short |= later.falls_short;
     }
 
     fn tally(&self) -> Tally {
@@ -79,21 +106,18 @@ impl State for LowerPartial {
     }
 }
 
-impl Partial for LowerPartial {
-    const WIDTH: usize = Tally::WIDTH + 4 * Compensated::WIDTH + 1;
+impl<S: Sides> Partial for LowerPartial<S> {
+    const WIDTH: usize = Tally::WIDTH + 2 * Compensated::WIDTH + 1;
 
     fn write(&self, out: &mut Vec<f64>) {
         self.tally.write(out);
-        [self.excess, self.squares_below, self.above, self.below].into_iter().for_each(|sum| sum.write(out));
-        out.push(self.rows_below as f64);
+        self.sums.iter().for_each(|sum| sum.write(out));
+        out.push(f64::from(u8::from(self.falls_short)));
     }
 
     fn read(&mut self, partial: &[f64]) {
         self.tally = Tally::read(partial);
-        self.excess = Compensated::read(&partial[2..]);
-        self.squares_below = Compensated::read(&partial[4..]);
-        self.above = Compensated::read(&partial[6..]);
-        self.below = Compensated::read(&partial[8..]);
-        self.rows_below = count(partial[10]);
+        self.sums = [Compensated::read(&partial[2..]), Compensated::read(&partial[4..])];
+        self.falls_short = partial[6] != 0.0;
     }
 }

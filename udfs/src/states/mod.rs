@@ -21,7 +21,7 @@ use std::fmt::Debug;
 pub(crate) use compensated::{Compensated, Total};
 pub(crate) use extremes::Extremes;
 pub(crate) use legacy::{LegacyLosses, LegacySegment};
-pub(crate) use lower_partial::LowerPartial;
+pub(crate) use lower_partial::{BothSides, Downside, LowerPartial};
 pub(crate) use moments::{HigherMoments, Moments};
 pub(crate) use pair::{ActiveReturn, CoMoments};
 pub(crate) use path::{Currency, Deepest, DeepestSearch, Drawdowns, Episode, Returns, Underwater, Walk};
@@ -127,7 +127,8 @@ pub(crate) enum Compute {
     Product(Formula<Product>),
     Moments(Formula<Moments>),
     HigherMoments(Formula<HigherMoments>),
-    LowerPartial(Formula<LowerPartial>),
+    Downside(Formula<LowerPartial<Downside>>),
+    BothSides(Formula<LowerPartial<BothSides>>),
     WinLoss(Formula<WinLoss>),
     Extremes(Formula<Extremes>),
     CoMoments(Formula<CoMoments>),
@@ -174,7 +175,8 @@ impl Compute {
             Self::Product(f) => maker.mergeable(*f),
             Self::Moments(f) => maker.mergeable(*f),
             Self::HigherMoments(f) => maker.mergeable(*f),
-            Self::LowerPartial(f) => maker.mergeable(*f),
+            Self::Downside(f) => maker.mergeable(*f),
+            Self::BothSides(f) => maker.mergeable(*f),
             Self::WinLoss(f) => maker.mergeable(*f),
             Self::Extremes(f) => maker.mergeable(*f),
             Self::CoMoments(f) => maker.mergeable(*f),
