@@ -40,20 +40,10 @@ struct Blocks<T> {
 /// The rows of [`BLOCK`] neighbouring groups in the order of arrival.
 #[derive(Debug)]
 struct Block<T> {
-    chunks: Vec<Chunk<T>>,
+    chunks: Vec<Vec<T>>,
+    /// Which groups the rows belong to: the group's place in the block, and how many rows in a row are its.
+    runs: Vec<(u8, u8)>,
     rows: usize,
-}
-
-/// Rows with the places of their groups in the block.
-#[derive(Debug)]
-struct Chunk<T> {
-    places: Vec<u8>,
-    items: Vec<T>,
-}
-
-impl<T> Chunk<T> {
-    /// Bytes of a row.
-    const ROW: usize = size_of::<u8>() + size_of::<T>();
 }
 
 /// Rows of consecutive groups; group `i` ends before `ends[i]`.
@@ -70,13 +60,13 @@ impl<T: Default> Blocks<T> {
     fn grow(&mut self, groups: usize) {
         self.groups = groups;
         let blocks = (self.skipped + groups).div_ceil(BLOCK);
-        self.blocks.resize_with(blocks, || Block { chunks: Vec::new(), rows: 0 });
+        self.blocks.resize_with(blocks, Block::new);
     }
 
     #[inline]
     fn push(&mut self, group: usize, item: T) {
         let group = self.skipped + group;
-        self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u8, item) * Chunk::<T>::ROW;
+        self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u8, item);
     }
 
     /// Takes the rows of the next groups, at most `limit` and no more than those of one block, into `emitted`.
@@ -84,10 +74,10 @@ impl<T: Default> Blocks<T> {
         let taken = limit.min(BLOCK - self.skipped).min(self.groups);
         let places = self.skipped..self.skipped + taken;
         let ends_block = places.end == BLOCK || taken == self.groups;
-        let before = self.blocks.front().map_or(0, Block::capacity);
+        let before = self.blocks.front().map_or(0, Block::bytes);
         let block = if ends_block { self.blocks.pop_front() } else { self.blocks.front_mut().map(|block| block.split(places.end)) };
-        let left = if ends_block { 0 } else { self.blocks.front().map_or(0, Block::capacity) };
-        self.bytes = self.bytes + left * Chunk::<T>::ROW - before * Chunk::<T>::ROW;
+        let left = if ends_block { 0 } else { self.blocks.front().map_or(0, Block::bytes) };
+        self.bytes = self.bytes + left - before;
         self.skipped = if ends_block { 0 } else { places.end };
         self.groups -= taken;
         match block {
@@ -98,59 +88,87 @@ impl<T: Default> Blocks<T> {
 }
 
 impl<T: Default> Block<T> {
-    /// Appends a row; returns for how many rows room was made.
+    fn new() -> Self {
+        Self { chunks: Vec::new(), runs: Vec::new(), rows: 0 }
+    }
+
+    /// Appends a row; returns the bytes that room was made for.
     #[inline]
     fn push(&mut self, place: u8, item: T) -> usize {
         self.rows += 1;
-        if let Some(chunk) = self.chunks.last_mut().filter(|chunk| chunk.items.len() < chunk.items.capacity()) {
-            chunk.places.push(place);
-            chunk.items.push(item);
-            return 0;
+        let more_runs = match self.runs.last_mut() {
+            Some((last, rows)) if *last == place && *rows < u8::MAX => {
+                *rows += 1;
+                0
+            }
+            _ => self.start_run(place),
+        };
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < chunk.capacity() => {
+                chunk.push(item);
+                more_runs
+            }
+            _ => more_runs + self.start_chunk(item),
         }
-        let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.items.capacity()).min(LARGEST_CHUNK));
-        let mut chunk = Chunk { places: Vec::with_capacity(room), items: Vec::with_capacity(room) };
-        chunk.places.push(place);
-        chunk.items.push(item);
+    }
+
+    fn start_run(&mut self, place: u8) -> usize {
+        let before = self.runs.capacity();
+        self.runs.push((place, 1));
+        (self.runs.capacity() - before) * size_of::<(u8, u8)>()
+    }
+
+    fn start_chunk(&mut self, item: T) -> usize {
+        let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.capacity()).min(LARGEST_CHUNK));
+        let mut chunk = Vec::with_capacity(room);
+        chunk.push(item);
         self.chunks.push(chunk);
-        room
+        room * size_of::<T>()
     }
 
     /// Takes out the rows of the groups before `end`.
     fn split(&mut self, end: usize) -> Self {
-        let [mut taken, mut left] = [(); 2].map(|()| Self { chunks: Vec::new(), rows: 0 });
-        for chunk in self.chunks.drain(..) {
-            for (place, item) in chunk.places.into_iter().zip(chunk.items) {
-                if usize::from(place) < end {
-                    taken.push(place, item)
-                } else {
-                    left.push(place, item)
-                };
-            }
+        let whole = std::mem::replace(self, Self::new());
+        let mut taken = Self::new();
+        let places = whole.runs.iter().flat_map(|&(place, rows)| std::iter::repeat_n(place, usize::from(rows)));
+        for (place, item) in places.zip(whole.chunks.into_iter().flatten()) {
+            if usize::from(place) < end {
+                taken.push(place, item)
+            } else {
+                self.push(place, item)
+            };
         }
-        *self = left;
         taken
     }
 
     /// Brings the rows together by group, in the order of arrival within each.
     fn sort_into(self, places: std::ops::Range<usize>, sorted: &mut Emitted<T>) {
         let mut next = [0; BLOCK + 1];
-        self.chunks.iter().flat_map(|chunk| &chunk.places).for_each(|&place| next[usize::from(place) + 1] += 1);
+        self.runs.iter().for_each(|&(place, rows)| next[usize::from(place) + 1] += usize::from(rows));
         (0..BLOCK).for_each(|place| next[place + 1] += next[place]);
         sorted.ends.clear();
         sorted.ends.extend_from_slice(&next[1..][places]);
         sorted.items.resize_with(self.rows, T::default);
+        let mut runs = self.runs.into_iter();
+        let (mut place, mut left) = (0, 0);
         for chunk in self.chunks {
-            for (place, item) in chunk.places.into_iter().zip(chunk.items) {
-                let at = &mut next[usize::from(place)];
-                sorted.items[*at] = item;
-                *at += 1;
+            let mut items = chunk.into_iter();
+            while items.len() > 0 {
+                if left == 0 {
+                    (place, left) = runs.next().map_or((0, items.len()), |(place, rows)| (usize::from(place), usize::from(rows)));
+                }
+                let rows = left.min(items.len());
+                let slots = &mut sorted.items[next[place]..next[place] + rows];
+                slots.iter_mut().zip(items.by_ref()).for_each(|(slot, item)| *slot = item);
+                next[place] += rows;
+                left -= rows;
             }
         }
     }
 
-    /// Rows that there is room for.
-    fn capacity(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.items.capacity()).sum()
+    /// Bytes that there is room for.
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<T>() + self.runs.capacity() * size_of::<(u8, u8)>()
     }
 }
 

@@ -17,10 +17,9 @@ use datafusion_functions_finance::{SingleStage, all_functions};
 use crate::session::rows;
 
 const GROUPS: i64 = 2000;
-const PERIODS: i64 = 120;
 
-/// `GROUPS` x `PERIODS` rows by day in four partitions, so that every group is in all of them and none is in order.
-fn session(rule: bool, memory_bytes: Option<usize>) -> SessionContext {
+/// `GROUPS` x `periods` rows by day in four partitions, so that every group is in all of them and none is in order.
+fn session(rule: bool, periods: i64, memory_bytes: Option<usize>) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(4).with_batch_size(100);
     let mut runtime = RuntimeEnvBuilder::new();
     if let Some(bytes) = memory_bytes {
@@ -33,7 +32,7 @@ fn session(rule: bool, memory_bytes: Option<usize>) -> SessionContext {
     }
     let ctx = SessionContext::new_with_state(builder.build());
     let part = |part: i64| {
-        let keys: Vec<(i64, i64)> = (0..PERIODS / 4).flat_map(|d| (0..GROUPS).map(move |g| (g, d * 4 + 3 - part))).collect();
+        let keys: Vec<(i64, i64)> = (0..periods / 4).flat_map(|d| (0..GROUPS).map(move |g| (g, d * 4 + 3 - part))).collect();
         let x = |&(g, d): &(i64, i64)| ((g + d) % 11 != 0).then(|| ((g * 31 + d * 17) % 13 - 6) as f64 / 8.0);
         let columns: [(&str, ArrayRef); 3] = [
             ("g", Arc::new(Int64Array::from_iter_values(keys.iter().map(|k| k.0)))),
@@ -57,7 +56,7 @@ const CALLS: &str = "max_drawdown_pnl(x ORDER BY d), value_at_risk(x), expected_
 
 #[tokio::test]
 async fn calls_that_keep_rows_need_one_stage() {
-    let (plain, ruled) = (session(false, None), session(true, None));
+    let (plain, ruled) = (session(false, 12, None), session(true, 12, None));
     for (sql, one_stage) in [
         (format!("SELECT g, {CALLS} FROM t GROUP BY g ORDER BY g"), true),
         (format!("SELECT g % 7 AS k, g > 9, {CALLS} FROM t WHERE x <> 2 GROUP BY 1, 2 HAVING count(*) > 3 ORDER BY 1, 2"), true),
@@ -77,9 +76,9 @@ async fn calls_that_keep_rows_need_one_stage() {
 #[tokio::test]
 async fn more_rows_than_memory_are_spilled() {
     let sql = "SELECT sum(a), sum(b) FROM (SELECT g, max_drawdown_pnl(x ORDER BY d) AS a, value_at_risk(x) AS b FROM t GROUP BY g)";
-    let whole = rows(&session(true, None), sql).await;
+    let whole = rows(&session(true, 120, None), sql).await;
     // The rows alone take 240,000 x (15 + 10) bytes.
-    let ctx = session(true, Some(5_000_000));
+    let ctx = session(true, 120, Some(5_000_000));
     let plan = ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     let found = collect(Arc::clone(&plan), ctx.task_ctx()).await.unwrap();
     let sums: Vec<_> = found[0].columns().iter().map(|column| ScalarValue::try_from_array(column, 0).unwrap()).collect();
