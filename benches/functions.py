@@ -5,7 +5,7 @@
 
 Drives the release binary (TRANCHEDB_BIN, else the target directory's release/tranchedb) on Parquet files it writes itself. Peers run in
 the same call, in turn, on the same files: DuckDB's SQL for the metrics, TA-Lib called for each group from Polars for the indicators.
-Answers are compared. Needs duckdb, polars, numpy, pyarrow and TA-Lib. Prints one Markdown table: task, data, ours, peer, ratio.
+Ours is timed as a whole process, a peer from after its imports. Answers are compared. Needs duckdb, polars, numpy, pyarrow and TA-Lib. Prints one Markdown table: task, data, ours, peer, ratio.
 """
 import argparse, json, pathlib, shutil, statistics, sys, tempfile
 
@@ -14,9 +14,11 @@ import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from measure import binary, peak_mb, print_heading, report, spread, timed
 
 DUCKDB = """
-import duckdb, json, sys
+import duckdb, json, sys, time
 c = duckdb.connect(); c.execute("SET threads = 2")
-print(json.dumps(c.execute(sys.argv[1]).fetchone()))
+start = time.perf_counter()
+row = c.execute(sys.argv[1]).fetchone()
+print(json.dumps({"seconds": time.perf_counter() - start, "row": row}))
 """
 
 # Sharpe, Sortino and the drawdown of the summed curve, as DuckDB's users write them.
@@ -42,12 +44,14 @@ INDICATORS = {
     "bollinger_bands": ("bollinger_bands(x, 20, 2) OVER w", "talib.BBANDS(x, 20, 2, 2)[0]"),
 }
 POLARS = """
-import polars as pl, talib, sys, json
+import polars as pl, talib, sys, json, time
 def indicator(s):
     x = s.to_numpy()
     return pl.Series(CALL)
+start = time.perf_counter()
 out = pl.read_parquet(sys.argv[1]).sort("p", "t").group_by("p", maintain_order=True).agg(pl.col("x").map_batches(indicator, return_dtype=pl.Float64)).explode("x")
-print(json.dumps([int(out["x"].is_not_nan().sum()), float(out["x"].fill_nan(None).sum())]))
+row = [int(out["x"].is_not_nan().sum()), float(out["x"].fill_nan(None).sum())]
+print(json.dumps({"seconds": time.perf_counter() - start, "row": row}))
 """
 
 
@@ -78,18 +82,23 @@ def ours(exe, sql):
     return [exe, "--threads", "2", "--format", "json", "--quiet", "-c", sql]
 
 
-def numbers(text):
-    """The first row of an answer, ours (objects) or a peer's (a list)."""
-    row = json.loads(text)
-    row = row[0] if isinstance(row[0], dict) else row
-    return [float(x) for x in (row.values() if isinstance(row, dict) else row)]
+def our_turn(command):
+    """Seconds of the whole process, and the numbers of the first row."""
+    seconds, text = timed(command)
+    return seconds, [float(x) for x in json.loads(text)[0].values()]
+
+
+def their_turn(command):
+    """Seconds that the peer's program measured itself, and its numbers."""
+    answer = json.loads(timed(command)[1])
+    return answer["seconds"], [float(x) for x in answer["row"]]
 
 
 def compare(task, data, our_command, peer, peer_command, repeats):
     """Both in turn, after one round that warms the file cache; their answers must agree."""
-    rounds = [(timed(our_command), timed(peer_command)) for _ in range(repeats + 1)]
+    rounds = [(our_turn(our_command), their_turn(peer_command)) for _ in range(repeats + 1)]
     (_, a), (_, b) = rounds[0]
-    if not np.allclose(numbers(a), numbers(b), rtol=1e-9):
+    if not np.allclose(a, b, rtol=1e-9):
         sys.exit(f"{task}: ours {a}, {peer} {b}")
     mine, theirs = [o[0] for o, _ in rounds[1:]], [p[0] for _, p in rounds[1:]]
     ratio = statistics.median(t / o for o, t in zip(mine, theirs))
