@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `arguments`, `invocation` | what was typed, and what it means |
 //! | `session` | the one place where statements run: batches, Ctrl-C, log line |
-//! | `cooperation` | queries that can be cancelled at any time |
 //! | `workers` | threads that compute, apart from the one that prints and listens |
 //! | `print`, `output` | formats, and where results go |
 //! | `script` | `-c`, `-f`, `run`: parse whole, bind, run; built-in scripts |
@@ -17,7 +16,6 @@
 
 mod arguments;
 mod commands;
-mod cooperation;
 mod failure;
 mod invocation;
 mod lexer;

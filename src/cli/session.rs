@@ -15,7 +15,6 @@ use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::cooperation::giving_way;
 use super::failure::{Failure, Result, StatementFailure};
 use super::lexer::Lexer;
 use super::logging::QUERY_TARGET;
@@ -27,6 +26,7 @@ use super::workers::Workers;
 use crate::catalog::Statement;
 use crate::engine::{Engine, Parameters};
 use crate::error::{Error, Position};
+use crate::exec::giving_way;
 
 /// Batches that may wait for the printer.
 const BATCHES_AHEAD: usize = 2;

@@ -16,7 +16,7 @@ use datafusion::physical_plan::unnest::UnnestExec;
 ///
 /// # Errors
 /// An operator refuses new children.
-pub(crate) fn giving_way(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn giving_way(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let multiplies = |plan: &Arc<dyn ExecutionPlan>| plan.children().len() > 1 || plan.is::<UnnestExec>();
     let wrapped = plan.transform_up(|plan| match multiplies(&plan) {
         true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>)),
