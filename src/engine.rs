@@ -18,8 +18,8 @@ use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, dml_base, execute_ddl, execute_dml,
-    parse, parse_table_name, plan_whole_table, restore, vacuum,
+    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, dml_base, execute_copy, execute_ddl,
+    execute_dml, parse, parse_table_name, plan_whole_table, restore, vacuum,
 };
 use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
@@ -140,7 +140,8 @@ impl Engine {
         parse(text)
     }
 
-    /// Plans one statement. What changes the database is done when this returns; rows of a query are read from the result.
+    /// Plans one statement. What changes the database or writes files (`COPY`) is done when this returns; rows of a query are read
+    /// from the result.
     ///
     /// # Errors
     /// [`Error::Query`] with the position in the whole text that was parsed, where it is known.
@@ -182,7 +183,7 @@ impl Engine {
                 let LogicalPlan::Dml(dml) = &plan else { return Err(Error::Internal("a statement was planned in two ways".into())) };
                 execute_dml(&self.ctx, &self.directory, dml, (base, text)).await?
             }
-            _ => None,
+            _ => execute_copy(&self.ctx, &plan).await?,
         };
         match done {
             Some(result) => Ok(result),

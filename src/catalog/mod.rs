@@ -6,9 +6,11 @@
 //! | `directory` | the schema over the directory: which name is which table |
 //! | `files` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
 //! | `definitions` | views and external tables, kept as their own SQL text |
+//! | `copy` | `COPY (...) TO`, whole or not at all |
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
 //! | `system` | tables about tables: imports, issues, strategies, versions |
 
+mod copy;
 mod ddl;
 mod definitions;
 mod directory;
@@ -20,6 +22,7 @@ mod system;
 mod versions;
 mod whole_table;
 
+pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};

@@ -4,6 +4,7 @@
 //! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before. This
 //! module knows no SQL: it takes and gives Arrow batches and plain facts.
 
+mod deferred;
 mod delta;
 mod remote;
 mod root;
@@ -11,6 +12,7 @@ mod strategy_file;
 mod strategy_shape;
 mod strategy_table;
 
+pub use deferred::DeferredStore;
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_notes, vacuum_table,
 };

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod copy;
 mod database;
 #[cfg(unix)]
 mod faults;
