@@ -18,8 +18,9 @@ use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, dml_base, execute_copy, execute_ddl,
-    execute_dml, parse, parse_table_name, plan_whole_table, restore, vacuum,
+    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, bind_versions,
+    dml_base, execute_copy, execute_ddl, execute_dml, information_schema, parse, parse_table_name, plan_whole_table, refuse_passed_over,
+    restore, vacuum,
 };
 use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
@@ -58,6 +59,19 @@ impl Parameters {
     /// Whether no name is bound.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The value of a parameter that says a version.
+    fn version(&self, name: &str) -> Result<u64> {
+        match self.0.get(name) {
+            None => Err(unbound(&[&format!("${name}")])),
+            Some(ScalarValue::Int64(Some(number))) if *number >= 0 => Ok(number.unsigned_abs()),
+            Some(ScalarValue::UInt64(Some(number))) => Ok(*number),
+            Some(other) => Err(Error::Usage(format!(
+                "VERSION AS OF ${name} needs a whole number from 0, and ${name} is {other} ({})",
+                other.data_type()
+            ))),
+        }
     }
 
     /// A value from text: `null`, `true`, `12`, `1.5`, `2024-01-31`, `2024-01-31 09:15:00`; anything else, and what is in single
@@ -163,12 +177,19 @@ impl Engine {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
-            Command::Sql(sql) => self.run_sql(sql, &statement.text, parameters).await,
+            Command::Sql(sql) => {
+                let state = self.ctx.state();
+                refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
+                self.run_sql(sql, &statement.text, parameters).await
+            }
         }
     }
 
     async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
         self.directory.refresh().await?;
+        let mut sql = sql.clone();
+        bind_versions(&mut sql, |name| parameters.version(name))?;
+        let sql = &sql;
         let plan = match plan_whole_table(&self.ctx, sql).await {
             Some(plan) => plan,
             None => bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?,
@@ -302,6 +323,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     datafusion_functions_finance::register_functions(&mut state)?;
     let ctx = SessionContext::new_with_state(state);
+    catalog.register_schema(INFORMATION_SCHEMA, information_schema(ctx.state().catalog_list()))?;
     ctx.register_catalog(CATALOG, Arc::new(catalog));
     ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(strategy_time_order)));
     Ok(ctx)
@@ -311,7 +333,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
     let mut session = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true);
+        // The engine's own takes its place.
+        .with_information_schema(false);
     if let Some(threads) = config.threads {
         if threads == 0 {
             return Err(Error::Usage("threads must be at least 1".into()));
@@ -325,7 +348,9 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
 }
 
 fn runtime(config: &EngineConfig) -> Result<Arc<RuntimeEnv>> {
-    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::default()));
+    // A cached listing would hide files that were added or removed since.
+    let mut builder =
+        RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::default())).with_object_list_cache_limit(0);
     if let Some(bytes) = config.memory_limit_bytes {
         builder = builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
     }
@@ -344,10 +369,14 @@ fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
     if !missing.is_empty() {
         let mut missing = missing;
         missing.sort_unstable();
-        return Err(Error::Usage(format!("no value for {}: bind it with -p name=value", missing.join(", "))));
+        return Err(unbound(&missing));
     }
     let values = wanted.iter().filter_map(bound).collect();
     Ok(plan.with_param_values(ParamValues::Map(values))?)
+}
+
+fn unbound(names: &[&str]) -> Error {
+    Error::Usage(format!("no value for {}\nhint: bind it with -p name=value, in a program with Parameters::set", names.join(", ")))
 }
 
 /// Where DataFusion says the trouble is.

@@ -18,7 +18,7 @@
 //! 1. The command line becomes an `Invocation` ([`cli`]); a program calls [`Engine::sql`] directly.
 //! 2. [`Engine::open`] finds the database: `Root::open` checks the directory's format marker and reads nothing else.
 //! 3. [`Engine::parse`] turns the whole text into [`Statement`]s, each with its place, by DataFusion's parser in the dialect of
-//!    [`catalog::parse`], which adds `VERSION AS OF`, `RESTORE TABLE` and `VACUUM`.
+//!    [`catalog::parse`], which adds `VERSION AS OF`, `RESTORE TABLE` and `VACUUM` and refuses clauses that would be passed over.
 //! 4. [`Engine::run`] plans one statement: DataFusion asks [`catalog::DirectorySchema`] for every table named.
 //! 5. `DirectorySchema::find` looks the name up in the directory: a definition, a Delta table, a wide view, files, or a path.
 //! 6. A strategy table is opened at one version by [`storage::StrategyTable::open`] and handed out as
@@ -26,7 +26,7 @@
 //! 7. `$name` parameters are bound as typed values ([`Parameters`]).
 //! 8. A statement that changes the database is done now, by [`catalog::execute_ddl`] or [`catalog::execute_dml`]; for a strategy
 //!    table its rows go through `StrategyFileWriter`, which checks order and keys, and become visible by one
-//!    `StrategyChange::commit`, like those of an import.
+//!    `StrategyChange::commit`, like those of an import. `COPY` is done now too, by [`catalog::execute_copy`].
 //! 9. A query is planned further when its rows are asked for: the analyzer rule `RequireTimeOrder` gives path metrics the
 //!    table's time order, or refuses them without one.
 //! 10. `StrategyScan::scan` gives each file its facts from the log and the filter to the Parquet reader, so that files, row

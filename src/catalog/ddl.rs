@@ -13,6 +13,7 @@ use deltalake::operations::write::{SchemaMode, WriteBuilder};
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
 
+use super::absolute::with_absolute_paths;
 use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::error::{Error, Result};
@@ -150,8 +151,9 @@ async fn create_external(schema: &DirectorySchema, create: &CreateExternalTable,
             "option '{key}' is a credential: definitions are stored as text, so give credentials by the environment (AWS_..., GOOGLE_..., AZURE_...)"
         )));
     }
-    schema.check_definition(name, text).await?;
-    write_definition(schema.root(), DefinitionKind::External, name, text).await
+    let text = with_absolute_paths(text)?;
+    schema.check_definition(name, &text).await?;
+    write_definition(schema.root(), DefinitionKind::External, name, &text).await
 }
 
 async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) -> Result<()> {
@@ -162,8 +164,9 @@ async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) 
     if let Some(parameter) = create.input.get_parameter_names()?.into_iter().next() {
         return Err(Error::Usage(format!("a view is kept as text and cannot hold the parameter {parameter}: write its value")));
     }
-    schema.check_definition(name, text).await?;
-    write_definition(schema.root(), DefinitionKind::View, name, text).await
+    let text = with_absolute_paths(text)?;
+    schema.check_definition(name, &text).await?;
+    write_definition(schema.root(), DefinitionKind::View, name, &text).await
 }
 
 async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {

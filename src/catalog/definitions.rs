@@ -11,6 +11,7 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use object_store::path::Path;
 use sqlparser::ast::{Ident, ObjectName};
 
+use super::files::expanded;
 use super::parser::{Command, parse};
 use crate::error::{Error, Result};
 use crate::storage::Root;
@@ -82,7 +83,12 @@ pub(super) async fn plan_definition(state: &SessionState, name: &str, sql: &str)
         LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
             Ok(Arc::new(ViewTable::new(Arc::unwrap_or_clone(view.input), Some(sql.to_owned()))))
         }
-        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) => {
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(mut command)) => {
+            // As it was typed, under its own name.
+            command.definition = Some(sql.to_owned());
+            if command.table_partition_cols.is_empty() {
+                command.locations = expanded(state, command.locations).await?;
+            }
             let kind = command.file_type.to_uppercase();
             let Some(factory) = state.table_factories().get(&kind) else {
                 return plan_err!("external table '{name}': no reader for {kind}; known are {}", known_formats(state));

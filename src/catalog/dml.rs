@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::ingest::{ImportMode, extend_register, merge, write_rows};
 use crate::storage::{PartitionKey, StrategyChange, StrategyTable, commit_info, delta_write_error, load_table};
 
-/// Carries out a DML statement on a Delta or strategy table; `None` when the target is another kind of table.
+/// Carries out a DML statement on a Delta or strategy table; `None` when the target lies in another schema.
 ///
 /// `base` is the target as it was before the statement was planned: what another writer commits later makes the commit a
 /// conflict, never a loss. The result has one column `count`: rows inserted, updated or deleted.
@@ -41,7 +41,15 @@ pub async fn execute_dml(
     dml: &DmlStatement,
     (base, text): (Option<DeltaTable>, &str),
 ) -> Result<Option<DataFrame>> {
-    let (Some(name), Some(delta)) = (own_name(&dml.table_name), base) else { return Ok(None) };
+    let Some(name) = own_name(&dml.table_name) else { return Ok(None) };
+    let Some(delta) = base else {
+        // DataFusion would write into somebody's files, and half of them when it fails.
+        let kind = schema.kind(name).await?.map_or_else(String::new, |kind| format!(" ({kind})"));
+        return Err(Error::Usage(format!(
+            "'{name}'{kind} is not a table that this database made, and {} changes only those\nhint: COPY (SELECT ...) TO 'FILE' writes files; CREATE TABLE t AS SELECT * FROM \"{name}\" makes a table of them",
+            dml.op
+        )));
+    };
     let strategies = StrategyTable::of_delta(schema.root(), name, delta.clone())?;
     let rows = match (&dml.op, strategies) {
         (WriteOp::Insert(InsertOp::Append), Some(table)) => insert_strategies(ctx, table, dml, text).await?,

@@ -1,8 +1,9 @@
 //! Files and folders as tables: by quoted path or URL, or lying in the database directory.
 //!
-//! A location is a file, a glob or a folder; folders named `column=value` give partition columns. The format comes from
-//! the extension, through a compression suffix if there is one.
+//! A location is a file, a glob or a folder; folders named `column=value` give partition columns where a folder is named. The
+//! format comes from the extension, through a compression suffix if there is one. Files of two formats are never read as one table.
 
+use std::collections::BTreeSet;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
@@ -19,7 +20,10 @@ use datafusion::execution::SessionState;
 use deltalake::DeltaTableBuilder;
 use futures::StreamExt;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
+
+use super::glob::{Glob, is_glob};
 
 /// One readable file format.
 pub(super) struct Format {
@@ -71,16 +75,25 @@ pub(super) fn split_extension(name: &str) -> Option<(&str, &str)> {
 /// The table at a location, or `None` when nothing is there.
 pub(super) async fn location_table(state: &SessionState, location: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
     let is_local = !location.contains("://");
-    let is_glob = location.contains(['*', '[']);
-    if is_local && !is_glob && !FsPath::new(location).exists() {
+    let exists = is_local && FsPath::new(location).exists();
+    if !exists && is_glob(location) {
+        return glob_table(state, location).await.map(Some);
+    }
+    if is_local && !exists {
         return Ok(None);
     }
     if is_local && FsPath::new(location).join("_delta_log").is_dir() {
         return delta_folder(location).await.map(Some);
     }
-    let is_folder = is_local && FsPath::new(location).is_dir();
-    let location = if is_folder && !location.ends_with('/') { format!("{location}/") } else { location.to_owned() };
-    listing_table(state, ListingTableUrl::parse(&location)?).await.map(Some)
+    let url = if is_local { local_url(location)? } else { ListingTableUrl::parse(location)? };
+    listing_table(state, url).await.map(Some)
+}
+
+/// The URL of a file or folder that exists, whatever signs its name has.
+fn local_url(location: &str) -> DfResult<ListingTableUrl> {
+    let path = std::path::absolute(location)?;
+    let url = if path.is_dir() { Url::from_directory_path(&path) } else { Url::from_file_path(&path) };
+    ListingTableUrl::try_new(url.map_err(|()| DataFusionError::Plan(format!("'{location}' is not a usable path")))?, None)
 }
 
 async fn delta_folder(location: &str) -> DfResult<Arc<dyn TableProvider>> {
@@ -91,7 +104,85 @@ async fn delta_folder(location: &str) -> DfResult<Arc<dyn TableProvider>> {
     table.table_provider().await
 }
 
-/// A table over the files at a URL, their format taken from the first.
+/// A table over the files that match a glob.
+async fn glob_table(state: &SessionState, location: &str) -> DfResult<Arc<dyn TableProvider>> {
+    let (store, files) = matching_files(state, location).await?;
+    let first = one_format(location, files.iter().map(|(_, file)| file.location.as_ref()))?;
+    let Some((format, extension)) = first.as_ref().and_then(|name| format_of(name)) else {
+        return plan_err!(
+            "the files that match '{location}' have an unknown format: end the pattern with an extension, one of {}",
+            known_extensions()
+        );
+    };
+    let (urls, files): (Vec<_>, Vec<_>) = files.into_iter().filter(|(_, file)| format_of(file.location.as_ref()).is_some()).unzip();
+    let schema = format.infer_schema(state, &store, &files).await?;
+    let options = ListingOptions::new(format).with_file_extension(extension);
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The files that match a glob and hold data, in order of their names.
+///
+/// # Errors
+/// None does.
+async fn matching_files(state: &SessionState, location: &str) -> DfResult<(Arc<dyn ObjectStore>, Vec<(ListingTableUrl, ObjectMeta)>)> {
+    let glob = Glob::of(location);
+    let base = ListingTableUrl::parse(glob.base)?;
+    let store = state.runtime_env().object_store(&base)?;
+    let mut files = glob.files(&store, base.prefix()).await?;
+    files.retain(|file| file.size > 0);
+    if files.is_empty() {
+        return plan_err!("no file with data matches '{location}'");
+    }
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    let url = |file: ObjectMeta| Ok((file_url(&base, &file.location)?, file));
+    Ok((store, files.into_iter().map(url).collect::<DfResult<_>>()?))
+}
+
+/// The locations of an external table with the files that match in place of a glob, as URLs.
+pub(super) async fn expanded(state: &SessionState, locations: Vec<String>) -> DfResult<Vec<String>> {
+    let mut all = Vec::with_capacity(locations.len());
+    for location in locations {
+        let exists = !location.contains("://") && FsPath::new(&location).exists();
+        if !is_glob(&location) {
+            all.push(location);
+            continue;
+        }
+        if exists {
+            all.push(local_url(&location)?.as_str().to_owned());
+            continue;
+        }
+        let (_, files) = matching_files(state, &location).await?;
+        one_format(&location, files.iter().map(|(_, file)| file.location.as_ref()))?;
+        all.extend(files.iter().map(|(url, _)| url.as_str().to_owned()));
+    }
+    Ok(all)
+}
+
+/// The URL of a file in the store of another URL.
+fn file_url(base: &ListingTableUrl, path: &Path) -> DfResult<ListingTableUrl> {
+    let unusable = || DataFusionError::Plan(format!("'{path}' is not a usable path"));
+    let mut url = Url::parse(base.object_store().as_str()).map_err(|_| unusable())?;
+    url.path_segments_mut().map_err(|()| unusable())?.clear().extend(path.as_ref().split('/'));
+    ListingTableUrl::try_new(url, None)
+}
+
+/// The first of several names of known formats.
+///
+/// # Errors
+/// The names have two formats: only those of one could be read.
+fn one_format<'a>(place: &str, names: impl Iterator<Item = &'a str>) -> DfResult<Option<String>> {
+    let extensions: BTreeSet<(String, &str)> = names.filter_map(|name| Some((format_of(name)?.1, name))).collect();
+    let (first, last) = (extensions.first(), extensions.last());
+    match (first, last) {
+        (Some((one, _)), Some((other, _))) if one != other => {
+            plan_err!("'{place}' holds files of two kinds, {one} and {other}: name one of them with a glob that ends with its extension")
+        }
+        _ => Ok(first.map(|(_, name)| (*name).to_owned())),
+    }
+}
+
+/// A table over the files at a URL.
 pub(super) async fn listing_table(state: &SessionState, url: ListingTableUrl) -> DfResult<Arc<dyn TableProvider>> {
     let Some(first) = first_file(state, &url).await? else {
         return plan_err!("there is no file with data at {url}: known extensions are {}", known_extensions());
@@ -111,13 +202,22 @@ pub(super) async fn listing_table(state: &SessionState, url: ListingTableUrl) ->
 async fn first_file(state: &SessionState, url: &ListingTableUrl) -> DfResult<Option<Path>> {
     let store = state.runtime_env().object_store(url)?;
     let mut files = url.list_all_files(state, store.as_ref(), "").await?;
+    let mut first: Option<(Path, Option<String>)> = None;
     while let Some(file) = files.next().await.transpose()? {
         let hidden = file.location.filename().is_some_and(|name| name.starts_with(['_', '.']));
-        if file.size > 0 && !hidden && (!url.is_collection() || format_of(file.location.as_ref()).is_some()) {
-            return Ok(Some(file.location));
+        let extension = format_of(file.location.as_ref()).map(|(_, extension)| extension);
+        if file.size == 0 || hidden || (url.is_collection() && extension.is_none()) {
+            continue;
+        }
+        match &first {
+            None => first = Some((file.location, extension)),
+            Some((one, known)) if *known != extension => {
+                one_format(url.as_str(), [one.as_ref(), file.location.as_ref()].into_iter())?;
+            }
+            Some(_) => {}
         }
     }
-    Ok(None)
+    Ok(first.map(|(path, _)| path))
 }
 
 /// Format and full extension of a file by its name.

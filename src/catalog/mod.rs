@@ -4,21 +4,27 @@
 //! |---|---|
 //! | `parser` | the dialect, statements with their places, `VERSION AS OF`, `RESTORE TABLE`, `VACUUM` |
 //! | `directory` | the schema over the directory: which name is which table |
-//! | `files` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
-//! | `definitions` | views and external tables, kept as their own SQL text |
+//! | `files`, `glob` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
+//! | `definitions`, `absolute` | views and external tables, kept as their own SQL text, with absolute paths |
 //! | `copy` | `COPY (...) TO`, whole or not at all |
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
+//! | `unsupported` | clauses that would be passed over in silence, refused |
+//! | `information` | `information_schema`, whatever cannot be opened |
 //! | `system` | tables about tables: imports, issues, strategies, versions |
 
+mod absolute;
 mod copy;
 mod ddl;
 mod definitions;
 mod directory;
 mod dml;
 mod files;
+mod glob;
+mod information;
 mod parser;
 mod strategy_params;
 mod system;
+mod unsupported;
 mod versions;
 mod whole_table;
 
@@ -26,6 +32,8 @@ pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
-pub use parser::{Command, Statement, parse, parse_table_name};
+pub use information::{INFORMATION_SCHEMA, information_schema};
+pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over};
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
+pub use versions::bind_versions;
 pub use whole_table::plan_whole_table;

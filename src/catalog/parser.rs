@@ -7,8 +7,9 @@ use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as SqlStateme
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::unsupported::passed_over;
 use super::versions::resolve_versions;
 use crate::error::{Error, Position, QueryError, Result};
 
@@ -52,12 +53,13 @@ const DEFAULT_RETAIN_HOURS: u32 = 168;
 /// Parses a whole text into its statements.
 ///
 /// # Errors
-/// [`Error::Query`] with the position in `text`.
+/// [`Error::Query`] with the position in `text`, also for clauses that the planner would pass over.
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| at(e.location, e.message))?;
     let mut parser = DFParserBuilder::new(resolve_versions(tokens)).with_dialect(&dialect).build().map_err(|e| parse_error(text, e))?;
     let mut statements = Vec::new();
+    let mut cursor = Cursor::new(text);
     loop {
         while parser.parser.consume_token(&Token::SemiColon) {}
         let first = parser.parser.peek_token();
@@ -65,15 +67,25 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
             return Ok(statements);
         }
         let command = parse_command(&mut parser).map_err(|e| parse_error(text, e))?;
+        if let Command::Sql(statement) = &command {
+            refuse_passed_over(statement, position(first.span.start), &|_| false)?;
+        }
         let next = parser.parser.peek_token();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
             let message = format!("expected the end of the statement, found '{}'", next.token);
             return Err(at(next.span.start, message));
         }
-        let end = if next.token == Token::EOF { text.len() } else { offset(text, next.span.start) };
-        let statement = text[offset(text, first.span.start)..end].trim_end().to_owned();
+        let start = cursor.byte(first.span.start);
+        let end = if next.token == Token::EOF { text.len() } else { cursor.byte(next.span.start) };
+        let statement = text[start..end].trim_end().to_owned();
         statements.push(Statement { text: statement, position: position(first.span.start), command });
     }
+}
+
+/// The statement of a list of tokens.
+pub(super) fn parse_tokens(tokens: Vec<TokenWithSpan>) -> Result<SqlStatement, DataFusionError> {
+    let dialect = GenericDialect {};
+    DFParserBuilder::new(resolve_versions(tokens)).with_dialect(&dialect).build()?.parse_statement()
 }
 
 fn parse_command(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
@@ -159,14 +171,40 @@ fn at(location: Location, message: String) -> Error {
     Error::Query(Box::new(QueryError { message, hint: None, position: Some(position(location)), source: None }))
 }
 
-/// Byte offset of a place in the text; past the end for places after it.
-fn offset(text: &str, location: Location) -> usize {
-    let line_start = match location.line {
-        0 | 1 => 0,
-        line => text.match_indices('\n').nth(line as usize - 2).map_or(text.len(), |(at, _)| at + 1),
-    };
-    let columns = (location.column as usize).saturating_sub(1);
-    text[line_start..].char_indices().nth(columns).map_or(text.len(), |(at, _)| line_start + at)
+/// Byte offsets of places in a text, asked for in the order of the text: the whole is walked through once.
+pub(super) struct Cursor<'a> {
+    rest: std::str::CharIndices<'a>,
+    /// The place of the next character of `rest`.
+    place: Location,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text.char_indices(), place: Location::new(1, 1) }
+    }
+
+    /// The byte at a place not before the last one; the end of the text for places after it.
+    pub(super) fn byte(&mut self, place: Location) -> usize {
+        while self.place < place {
+            match self.rest.next() {
+                Some((_, '\n')) => self.place = Location::new(self.place.line + 1, 1),
+                Some(_) => self.place.column += 1,
+                None => break,
+            }
+        }
+        self.rest.offset()
+    }
+}
+
+/// Refuses a statement that says what would not be done; `start` is its place, and `is_scalar` knows the scalar functions by name.
+///
+/// # Errors
+/// [`Error::Query`] with the clause, its place and what to write instead.
+pub fn refuse_passed_over(statement: &SqlStatement, start: Position, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
+    let Some(found) = passed_over(statement, is_scalar) else { return Ok(()) };
+    let place = if found.place.line > 0 { position(found.place) } else { start };
+    let hint = Some(found.remedy().to_owned());
+    Err(Error::Query(Box::new(QueryError { message: found.message(), hint, position: Some(place), source: None })))
 }
 
 /// The parser tells places inside its message: `... at Line: 1, Column: 8`.
@@ -204,6 +242,16 @@ mod tests {
         let found = parse("select 1;\n-- a comment; with a semicolon\n  select ';';").expect("two statements");
         let texts: Vec<_> = found.iter().map(|s| (s.text.as_str(), s.position.line, s.position.column)).collect();
         assert_eq!(texts, [("select 1", 1, 1), ("select ';'", 3, 3)]);
+    }
+
+    #[test]
+    fn fifty_thousand_statements_are_walked_through_once() {
+        for separator in [";", ";\n"] {
+            let text: String = (0..50_000).map(|n| format!("select 'é', {n}{separator}")).collect();
+            let found = parse(&text).expect("statements");
+            assert_eq!(found.len(), 50_000);
+            assert!(found.iter().enumerate().all(|(n, statement)| statement.text == format!("select 'é', {n}")));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Tables about tables, computed when a query reads them. A table of the directory that cannot be opened is `unreadable` in
-//! `system.tables` and absent from the others.
+//! `system.tables`, with the problem, and absent from the others.
 //!
 //! | table | one row per |
 //! |---|---|
@@ -33,6 +33,9 @@ use crate::storage::{StrategyTable, history, load_table};
 
 /// Tables whose logs are read at the same time.
 const CONCURRENT_TABLES: usize = 16;
+
+/// Kind of a table that cannot be opened.
+const UNREADABLE: &str = "unreadable";
 
 /// Name of the schema.
 pub const SYSTEM_SCHEMA: &str = "system";
@@ -184,6 +187,7 @@ const TABLE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("files", JsonType::Integer, &["files"]),
     JsonColumn("bytes", JsonType::Integer, &["bytes"]),
     JsonColumn("unit", JsonType::Text, &["unit"]),
+    JsonColumn("problem", JsonType::Text, &["problem"]),
 ];
 
 /// Columns as a schema.
@@ -237,8 +241,12 @@ async fn tables(schema: &DirectorySchema) -> Result<RecordBatch> {
 /// Kind and size of one table; a table that cannot be read is told as such, so that it does not hide the others.
 async fn table_record(schema: &DirectorySchema, name: String) -> Result<Value> {
     let Ok(Some(delta)) = load_table(schema.root(), &name, None).await else {
-        let kind = schema.find(&name).await.ok().flatten().map_or_else(|| "unreadable".to_owned(), |(kind, _)| kind.to_string());
-        return Ok(serde_json::json!({ "table_name": name, "kind": kind }));
+        let (kind, problem) = match schema.find(&name).await {
+            Ok(Some((kind, _))) => (kind.to_string(), None),
+            Ok(None) => (UNREADABLE.to_owned(), None),
+            Err(error) => (UNREADABLE.to_owned(), Some(Error::from(error).to_string())),
+        };
+        return Ok(serde_json::json!({ "table_name": name, "kind": kind, "problem": problem }));
     };
     let version = delta.version();
     let Some(table) = StrategyTable::of_delta(schema.root(), &name, delta)? else {

@@ -116,15 +116,25 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The title above the statement that starts in `line` (from 1): `--! Title` or `-- title: Title` in the comment lines right before it, or
-/// in those that open the statement's own text.
-pub(crate) fn title_before(text: &str, line: u64) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let at = usize::try_from(line.checked_sub(1)?).ok()?.min(lines.len());
-    let is_comment = |line: &&&str| line.starts_with("--");
-    let before = lines[..at].iter().rev().take_while(is_comment);
-    let within = lines[at..].iter().take_while(is_comment);
-    before.chain(within).find_map(|line| title_of(line))
+/// The titles of a text: its lines, split once.
+pub(crate) struct Titles<'a> {
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Titles<'a> {
+    /// The titles of `text`.
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { lines: text.lines().map(str::trim).collect() }
+    }
+
+    /// The title of the statement that starts on `line` (from 1): `--! title` or `-- title: title` in the comment right above it, or at its start.
+    pub(crate) fn before(&self, line: u64) -> Option<String> {
+        let at = usize::try_from(line.checked_sub(1)?).ok()?.min(self.lines.len());
+        let is_comment = |line: &&&str| line.starts_with("--");
+        let above = self.lines[..at].iter().rev().take_while(is_comment);
+        let within = self.lines[at..].iter().take_while(is_comment);
+        above.chain(within).find_map(|line| title_of(line))
+    }
 }
 
 fn title_of(line: &str) -> Option<String> {
@@ -176,9 +186,9 @@ select 2;
 
     #[test]
     fn titles_stand_right_above_their_statement() {
-        assert_eq!(title_before(SCRIPT, 12).as_deref(), Some("Worst days"));
-        assert_eq!(title_before(SCRIPT, 16).as_deref(), Some("Best days"));
-        assert_eq!(title_before(SCRIPT, 14).as_deref(), Some("Best days"), "a statement that starts with its comments");
-        assert_eq!(title_before("select 1;\nselect 2;", 2), None);
+        assert_eq!(Titles::of(SCRIPT).before(12).as_deref(), Some("Worst days"));
+        assert_eq!(Titles::of(SCRIPT).before(16).as_deref(), Some("Best days"));
+        assert_eq!(Titles::of(SCRIPT).before(14).as_deref(), Some("Best days"), "a statement that starts with its comments");
+        assert_eq!(Titles::of("select 1;\nselect 2;").before(2), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 
-use super::header::title_before;
+use super::header::Titles;
 use super::needs;
 use super::prepared::{Prepared, ScriptSource, prepare};
 use super::sample;
@@ -196,11 +196,12 @@ async fn run_script(session: &mut Session, script: &Prepared, bar: &Bar, keep_go
         failures.push(failure);
         line.stopped = true;
     }
+    let titles = Titles::of(&script.source.text);
     for statement in &script.statements {
         if line.stopped {
             break;
         }
-        let titled = match title_before(&script.source.text, statement.position.line) {
+        let titled = match titles.before(statement.position.line) {
             Some(title) => session.print_title(&title),
             None => Ok(()),
         };
