@@ -40,6 +40,8 @@ use crate::engine::Engine;
 use failure::Result;
 use invocation::Action;
 use output::Output;
+use script::{RunPlan, ScriptSource};
+use session::Printing;
 use tokio::runtime::Handle;
 use workers::Workers;
 
@@ -70,11 +72,23 @@ async fn act(invocation: Invocation, workers: Handle) -> Result<()> {
     };
     match action {
         Action::Repl(bindings) => repl::run(engine, printing, output, workers, bindings).await,
-        Action::Run(plan) => script::run(&plan, &engine, &printing, output, workers).await,
+        Action::Run(plan) => run_scripts(plan, engine, printing, output, workers).await,
         Action::Import(plan) => commands::import::run(*plan, engine, &printing, output, workers).await,
         Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, workers).await,
         Action::ListScripts | Action::ShowScript(_) => Ok(()),
     }
+}
+
+/// Runs scripts; a standard input that holds commands of the prompt is run as if it were typed there.
+async fn run_scripts(mut plan: RunPlan, engine: Engine, printing: Printing, output: Output, workers: Workers) -> Result<()> {
+    if let [source @ ScriptSource::Stdin] = plan.scripts.as_mut_slice() {
+        let text = script::read_input()?;
+        if repl::has_commands(&text) {
+            return repl::run_text(engine, printing, output, workers, (&text, &plan.bindings)).await;
+        }
+        *source = ScriptSource::Input(text);
+    }
+    script::run(&plan, &engine, &printing, output, workers).await
 }
 
 fn print_text(text: &str) -> Result<()> {

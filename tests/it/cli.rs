@@ -300,3 +300,30 @@ fn ctrl_c_ends_a_query_and_leaves_no_file_behind() {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).trim()), (Some(1), "error: cancelled"));
     assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 0);
 }
+
+#[test]
+fn commands_of_the_prompt_work_from_standard_input() {
+    let out = run_with_input(
+        &["--format", "csv"],
+        "-- a remark\nCREATE TABLE t AS\n  SELECT 1 AS a, 'x;\n\\d' AS b;\n\\d t\n\\set x 41\nSELECT $x + 1 AS y;\nexit\nSELECT 2 AS never;\n",
+    )
+    .good();
+    assert!(out.contains("a,BIGINT,") && out.contains("y\n42\n") && !out.contains("never"), "{out}");
+    let failed = run_with_input(&["--format", "csv"], "\\timing off\nSELECT 1 AS a;\n\nSELECT\n  oops AS b;\nSELECT 3 AS c;\n");
+    assert!(failed.stdout.contains("a\n1\n") && !failed.stdout.contains('c'), "{failed:?}");
+    failed.refused(1, &["stdin:5:3: error:", "oops"]);
+    run_with_input(&[], "\\d\nSELECT $x;\n").refused(2, &["$x has no value", "\\set x VALUE"]);
+    run_with_input(&[], "\\dg\n").refused(2, &["no command \\dg"]);
+    run_with_input(&[], "SELECT 1;\n\\e\n").refused(2, &["terminal"]);
+}
+
+#[test]
+fn a_version_can_be_a_parameter_of_a_script() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = directory.path().join("db");
+    run_on(&db, &["-c", "CREATE TABLE t AS SELECT 1 AS x; INSERT INTO t VALUES (2)"]).good();
+    let count = "SELECT count(*) AS n FROM t VERSION AS OF $v";
+    assert_eq!(run_on(&db, &["--format", "csv", "-p", "v=0", "-c", count]).good(), "n\n1\n");
+    run_on(&db, &["-c", count]).refused(2, &["$v has no value", "-p v="]);
+    run_on(&db, &["-p", "v=x", "-c", count]).refused(2, &["whole number"]);
+}

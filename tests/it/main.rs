@@ -4,8 +4,10 @@ mod architecture;
 mod cli;
 mod copy;
 mod database;
+mod definitions;
 #[cfg(unix)]
 mod faults;
+mod locations;
 mod object_store;
 mod program;
 mod repl;

@@ -125,6 +125,16 @@ fn ctrl_d_leaves() {
 }
 
 #[test]
+fn plain_words_help_and_leave() {
+    let mut prompt = Prompt::start(&[]);
+    assert!(prompt.ask("help").contains("\\timing"));
+    let answer = prompt.ask("SELECT $x AS bound;");
+    assert!(answer.contains("$x has no value") && answer.contains("\\set x VALUE") && !answer.contains("-p"), "{answer}");
+    prompt.session.send_line("quit").expect("sent");
+    prompt.session.exp_eof().expect("the end");
+}
+
+#[test]
 fn settings_change_what_is_printed() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut prompt = Prompt::start(&[]);

@@ -152,7 +152,10 @@ impl Assist {
             .map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
         let word = &line[start..pos];
         if let Some((table, column)) = word.rsplit_once('.') {
-            let columns = self.names.columns(table);
+            let columns = match self.names.columns(table) {
+                none if none.is_empty() => self.aliased(line, table).map_or(none, |table| self.names.columns(&table)),
+                columns => columns,
+            };
             if !columns.is_empty() {
                 return (pos - column.len(), matching(column, columns.iter().map(|name| quoted(name))));
             }
@@ -168,6 +171,16 @@ impl Assist {
         let functions = functions.iter().map(|name| format!("{name}("));
         let candidates = columns.into_iter().chain(tables.iter().map(|name| quoted_table(name))).chain(functions).chain(keywords);
         (start, matching(word, candidates))
+    }
+
+    /// The table that the statement gives this alias: `FROM strategies s`, `FROM strategies AS s`.
+    fn aliased(&self, line: &str, alias: &str) -> Option<String> {
+        let pieces = self.lexer.pieces(line);
+        let words = pieces.iter().map(|piece| line[piece.range.clone()].trim_matches('"')).filter(|word| !word.eq_ignore_ascii_case("as"));
+        let words: Vec<&str> = words.collect();
+        let tables = self.names.tables();
+        let table = |word: &str| tables.iter().find(|table| table.eq_ignore_ascii_case(word)).cloned();
+        words.windows(2).find_map(|pair| pair[1].eq_ignore_ascii_case(alias).then(|| table(pair[0])).flatten())
     }
 
     /// Columns of the tables that the statement names.
@@ -219,7 +232,7 @@ impl Hinter for Assist {
 impl Validator for Assist {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let input = ctx.input();
-        let complete = input.trim_start().starts_with('\\') || self.lexer.is_complete(input);
+        let complete = commands::typed(input).is_some() || self.lexer.is_complete(input);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
@@ -303,6 +316,13 @@ mod tests {
         assert!(completions(&assist, "select * from strat").contains(&"strategies".to_owned()));
         assert_eq!(completions(&assist, "select pn from strategies where pn"), ["pnl"]);
         assert_eq!(completions(&assist, "select strategies.od"), ["\"Odd Name\""]);
+        let behind_alias = |line: &str, cursor: usize| {
+            let (_, pairs) = assist.complete(line, cursor, &Context::new(&rustyline::history::MemHistory::new())).unwrap();
+            pairs.into_iter().map(|pair| pair.replacement).collect::<Vec<_>>()
+        };
+        assert_eq!(behind_alias("select s.p from strategies s", 10), ["pnl"]);
+        assert_eq!(behind_alias("select S. from strategies AS s where true", 9), ["strategy", "pnl", "\"Odd Name\""]);
+        assert!(behind_alias("select x.p from strategies s", 10).is_empty());
         assert!(completions(&assist, "select sharpe").contains(&"sharpe_ratio(".to_owned()));
         assert!(completions(&assist, "sel").contains(&"select".to_owned()));
         assert!(completions(&assist, "SEL").contains(&"SELECT".to_owned()));

@@ -129,6 +129,17 @@ pub(super) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Words that people type at a prompt without a `\`, alone on a line, and the commands they mean.
+const WORDS: &[(&str, &str)] = &[("quit", "q"), ("exit", "q"), ("help", "?")];
+
+/// What a line says after the `\` if it is a command, or a word that means one.
+pub(super) fn typed(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let word = line.trim_end_matches(';').trim_end();
+    let meant = WORDS.iter().find(|(typed, _)| typed.eq_ignore_ascii_case(word)).map(|(_, command)| *command);
+    meant.or_else(|| line.strip_prefix('\\'))
+}
+
 /// The command that `line`, typed after the `\`, begins with.
 pub(super) fn find(line: &str) -> Option<&'static Command> {
     let name = line.split(|c: char| c.is_whitespace() || c == ';').next()?;
@@ -153,6 +164,7 @@ fn unknown(line: &str) -> Failure {
 fn help(repl: &mut Repl) -> Result<()> {
     let out = &mut repl.session.output;
     writeln!(out, "Statements end with ; and may take several lines. Tab completes, Ctrl-C cancels, Ctrl-D leaves.")?;
+    writeln!(out, "help, quit and exit work as words too.")?;
     for command in COMMANDS {
         let usage = format!("\\{} {}", command.name, command.arguments);
         writeln!(out, "  {usage:<22} {}", command.help)?;
@@ -235,6 +247,9 @@ async fn include(repl: &mut Repl, argument: &str) -> Result<()> {
 }
 
 fn edit(repl: &mut Repl) -> Result<()> {
+    if !repl.on_terminal {
+        return Err(Failure::usage("\\e needs a terminal"));
+    }
     let before = repl.last_statement.clone().map(|text| text + ";\n").unwrap_or_default();
     repl.prepared_line = Some(editor::edit(&before)?);
     Ok(())
@@ -283,6 +298,18 @@ mod tests {
         let names: std::collections::BTreeSet<&str> = COMMANDS.iter().map(|command| command.name).collect();
         assert_eq!(names.len(), COMMANDS.len());
         assert!(COMMANDS.iter().all(|command| command.help.len() > 10));
+    }
+
+    #[test]
+    fn words_alone_on_a_line_are_commands() {
+        assert_eq!(typed(" quit\n"), Some("q"));
+        assert_eq!(typed("EXIT;"), Some("q"));
+        assert_eq!(typed("help"), Some("?"));
+        assert_eq!(typed("\\d t"), Some("d t"));
+        for statement in ["help me", "select 1", "quit from t;"] {
+            assert_eq!(typed(statement), None, "{statement}");
+        }
+        assert!(WORDS.iter().all(|(_, command)| find(command).is_some()));
     }
 
     #[test]

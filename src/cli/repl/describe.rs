@@ -45,7 +45,14 @@ async fn tables(engine: &Engine) -> Result<RecordBatch, Error> {
     let mut columns: Vec<ArrayRef> = tables.columns().to_vec();
     fields.insert(2, Arc::new(Field::new("columns", DataType::Int64, true)));
     columns.insert(2, Arc::new(Int64Array::from(counts)));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(datafusion::error::DataFusionError::from)?)
+    let all = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(datafusion::error::DataFusionError::from)?;
+    Ok(without_problems(&all)?)
+}
+
+/// Without the column of problems where there are none.
+fn without_problems(tables: &RecordBatch) -> Result<RecordBatch, datafusion::error::DataFusionError> {
+    let kept = |&i: &usize| tables.schema().field(i).name() != "problem" || tables.column(i).null_count() < tables.num_rows();
+    Ok(tables.project(&(0..tables.num_columns()).filter(kept).collect::<Vec<_>>())?)
 }
 
 async fn describe(repl: &mut Repl, table: &str) -> Result<()> {
@@ -67,7 +74,14 @@ async fn columns_and_facts(engine: &Engine, typed: &str) -> Result<(RecordBatch,
     let nullable = StringArray::from_iter_values(schema.fields().iter().map(|field| if field.is_nullable() { "yes" } else { "no" }));
     let columns: Vec<(&str, ArrayRef)> = vec![("column", Arc::new(names)), ("type", Arc::new(types)), ("nullable", Arc::new(nullable))];
     let columns = RecordBatch::try_from_iter(columns).map_err(datafusion::error::DataFusionError::from)?;
-    Ok((columns, facts(engine, typed).await?))
+    let facts = [facts(engine, typed).await?, definition(engine, typed).await].into_iter().flatten().collect::<Vec<_>>();
+    Ok((columns, (!facts.is_empty()).then(|| facts.join("\n"))))
+}
+
+/// The statement that made a view or an external table.
+async fn definition(engine: &Engine, typed: &str) -> Option<String> {
+    let provider = engine.context().table_provider(TableReference::parse_str(typed)).await.ok()?;
+    provider.get_table_definition().map(str::to_owned)
 }
 
 /// `kind strategies, version 3, rows 100,800`: what the system knows of the table; nothing for files and system tables.

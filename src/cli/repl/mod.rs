@@ -20,6 +20,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::sql::parser::Statement as Sql;
+use datafusion::sql::sqlparser::ast::Statement as Ast;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -27,11 +29,13 @@ use rustyline::{CompletionType, Config, Editor};
 use self::assist::Assist;
 use self::names::Names;
 use super::failure::{Failure, Result};
+use super::lexer::Lexer;
 use super::output::Output;
 use super::print::Format;
-use super::session::{Printing, Session, SourceText};
+use super::session::{Printing, Session, SourceText, located};
 use super::terminal;
 use super::workers::Workers;
+use crate::catalog::{Command, Statement};
 use crate::engine::{Engine, Parameters};
 use crate::error::Error;
 
@@ -51,6 +55,8 @@ pub(crate) struct Repl {
     prepared_line: Option<String>,
     /// The format to return to when `\o` ends.
     format_before_file: Option<&'static Format>,
+    /// Whether somebody types.
+    on_terminal: bool,
     /// Set by `\q`.
     leaving: bool,
 }
@@ -88,6 +94,51 @@ pub(crate) async fn run(
             Err(error) => return Err(Failure::Engine(Error::storage("the terminal failed", error))),
         }
     }
+    repl.session.output.commit()
+}
+
+/// Whether a text holds commands of the prompt.
+pub(crate) fn has_commands(text: &str) -> bool {
+    text.lines().any(|line| commands::typed(line).is_some())
+}
+
+/// Runs a text as if it were typed: statements as they end, commands line by line, up to the first failure or `\q`.
+///
+/// # Errors
+/// The first failure.
+pub(crate) async fn run_text(
+    engine: Engine,
+    printing: Printing,
+    output: Output,
+    workers: Workers,
+    (text, bindings): (&str, &[(String, String)]),
+) -> Result<()> {
+    let lexer = Lexer::of(engine.context());
+    let names = Arc::new(Names::new(engine.clone(), workers.clone()));
+    let mut repl = Repl::new(engine, printing, output, workers, names);
+    repl.on_terminal = false;
+    bindings.iter().for_each(|(name, value)| repl.session.bind(name, Parameters::parse_value(value)));
+    // Statements keep their lines of the whole text by empty lines before them.
+    let (mut pending, mut lines_before) = (String::new(), 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if pending.trim().is_empty()
+            && let Some(command) = commands::typed(line)
+        {
+            commands::run(&mut repl, command).await?;
+            (pending, lines_before) = (String::new(), number + 1);
+            if repl.leaving {
+                break;
+            }
+            continue;
+        }
+        pending.push_str(line);
+        let may_end = line.contains(';') || line.trim_start().starts_with("--");
+        if may_end && lexer.is_complete(&pending) {
+            repl.run_input(lines_before, &pending).await?;
+            (pending, lines_before) = (String::new(), number + 1);
+        }
+    }
+    repl.run_input(lines_before, &pending).await?;
     repl.session.output.commit()
 }
 
@@ -129,7 +180,7 @@ fn remember(editor: &mut Editor<Assist, FileHistory>, line: &str, history: Optio
 impl Repl {
     fn new(engine: Engine, printing: Printing, output: Output, workers: Workers, names: Arc<Names>) -> Self {
         let session = Session::new(engine, printing, output, workers);
-        Self { session, names, last_statement: None, prepared_line: None, format_before_file: None, leaving: false }
+        Self { session, names, last_statement: None, prepared_line: None, format_before_file: None, on_terminal: true, leaving: false }
     }
 
     fn greet(&mut self) -> Result<()> {
@@ -146,7 +197,7 @@ impl Repl {
     /// Runs what was typed; what goes wrong is printed, and only a closed output ends the prompt.
     async fn enter(&mut self, line: &str) -> Result<()> {
         self.session.workers.forget_interrupts();
-        let outcome = match line.trim_start().strip_prefix('\\') {
+        let outcome = match commands::typed(line) {
             Some(command) => commands::run(self, command).await,
             None => self.run_statements(line).await,
         };
@@ -162,15 +213,42 @@ impl Repl {
     }
 
     async fn run_statements(&mut self, text: &str) -> Result<()> {
-        let source = SourceText { origin: None, text: text.into() };
-        for statement in self.session.parse(&source)? {
+        self.run_source(&SourceText { origin: None, text: text.into() }).await
+    }
+
+    /// Statements of the standard input, of which so many lines came before.
+    async fn run_input(&mut self, lines_before: usize, text: &str) -> Result<()> {
+        let text = "\n".repeat(lines_before) + text;
+        self.run_source(&SourceText { origin: Some("stdin".to_owned()), text: text.into() }).await
+    }
+
+    async fn run_source(&mut self, source: &SourceText) -> Result<()> {
+        for statement in self.session.parse(source)? {
+            self.require_bound(&statement, source)?;
             self.last_statement = Some(statement.text.clone());
-            let outcome = self.session.run(&statement, &source).await;
+            let outcome = self.session.run(&statement, source).await;
             if names::may_change_names(&statement) {
                 self.names.forget();
             }
             outcome?;
         }
         Ok(())
+    }
+
+    /// Says how an unbound `$name` is bound here.
+    fn require_bound(&self, statement: &Statement, source: &SourceText) -> Result<()> {
+        let prepares = matches!(&statement.command, Command::Sql(sql) if matches!(sql.as_ref(), Sql::Statement(ast) if matches!(ast.as_ref(), Ast::Prepare { .. })));
+        if prepares {
+            return Ok(());
+        }
+        let bound = |name: &String| self.session.parameters.iter().any(|(known, _)| known == name);
+        let used = Lexer::of(self.session.engine.context()).placeholders(&statement.text);
+        match used.iter().find(|name| !bound(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let error = Error::Usage(format!("${name} has no value\nhint: \\set {name} VALUE binds it"));
+                Err(located(error, source, statement.position))
+            }
+        }
     }
 }

@@ -23,5 +23,5 @@ mod summary;
 mod tables;
 pub(crate) mod throttle;
 
-pub(crate) use prepared::{ScriptSource, prepare_one};
+pub(crate) use prepared::{ScriptSource, prepare_one, read_input};
 pub(crate) use runner::{RunPlan, run, run_inside};

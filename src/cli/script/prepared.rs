@@ -23,6 +23,8 @@ pub(crate) enum ScriptSource {
     File(PathBuf),
     /// Standard input.
     Stdin,
+    /// Standard input that was read.
+    Input(String),
     /// After `run`: a file, or else a built-in script.
     Named(String),
 }
@@ -52,11 +54,8 @@ impl ScriptSource {
         let source = |origin: Option<&str>, text: String| SourceText { origin: origin.map(str::to_owned), text: text.into() };
         match self {
             ScriptSource::Text(text) => Ok(("-c".to_owned(), source(None, text.clone()))),
-            ScriptSource::Stdin => {
-                let mut text = String::new();
-                std::io::stdin().lock().read_to_string(&mut text).map_err(|error| unreadable("standard input", &error))?;
-                Ok(("stdin".to_owned(), source(Some("stdin"), text)))
-            }
+            ScriptSource::Stdin => ScriptSource::Input(read_input()?).load(),
+            ScriptSource::Input(text) => Ok(("stdin".to_owned(), source(Some("stdin"), text.clone()))),
             ScriptSource::File(path) => {
                 let name = path.display().to_string();
                 let text = std::fs::read_to_string(path).map_err(|error| unreadable(&name, &error))?;
@@ -72,6 +71,16 @@ impl ScriptSource {
             }
         }
     }
+}
+
+/// The whole of the standard input.
+///
+/// # Errors
+/// It is no UTF-8, or cannot be read.
+pub(crate) fn read_input() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().lock().read_to_string(&mut text).map_err(|error| unreadable("standard input", &error))?;
+    Ok(text)
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Failure {

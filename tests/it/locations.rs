@@ -1,0 +1,197 @@
+//! Files by quoted path, glob and URL.
+
+use std::fs;
+use std::path::Path;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+use tranchedb::Engine;
+
+use crate::program::{Run, finish, program};
+use crate::support::{error, row};
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, text).expect("written");
+}
+
+#[tokio::test]
+async fn globs_match_as_in_a_shell_and_never_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    write(root, "a/1.csv", "n\n1\n");
+    write(root, "a/b/2.csv", "n\n2\n");
+    write(root, "h/year=2024/month=1/3.csv", "n\n4\n");
+    write(root, "h/year=2025/month=1/3.csv", "n\n8\n");
+    write(root, "j/1/a.json", "{\"n\": 1}\n");
+    write(root, "j/2/a.json", "{\"n\": 2, \"more\": \"x\"}\n");
+    let engine = Engine::in_memory().await.expect("engine");
+    let sum = |pattern: &str| format!("SELECT sum(n) FROM '{}/{pattern}'", root.display());
+    assert_eq!(row(&engine, &sum("a/*.csv")).await, "1");
+    assert_eq!(row(&engine, &sum("*/*/*.csv")).await, "2");
+    assert_eq!(row(&engine, &sum("*/*/*/*.csv")).await, "12");
+    assert_eq!(row(&engine, &sum("h/year=2025/*/?.csv")).await, "8");
+    assert_eq!(row(&engine, &sum("**/*.csv")).await, "15");
+    assert_eq!(row(&engine, &format!("SELECT count(more) FROM '{}/j/*/*.json'", root.display())).await, "1", "columns of later files");
+    for pattern in ["a/*.parquet", "no/*.csv", "a/[x].csv"] {
+        let message = error(&engine, &sum(pattern)).await;
+        assert!(message.contains("no file") && message.contains(pattern), "{message}");
+    }
+    assert!(error(&engine, &sum("a/[.csv")).await.contains("not a pattern"));
+    write(root, "a/[x].csv", "n\n64\n");
+    assert_eq!(row(&engine, &sum("a/[x].csv")).await, "64", "a file of that very name");
+    let define = |name: &str, pattern: &str| {
+        let location = root.join(pattern).display().to_string();
+        format!("CREATE EXTERNAL TABLE {name} (n BIGINT) STORED AS CSV LOCATION '{location}' OPTIONS ('format.has_header' 'true')")
+    };
+    engine.sql(&define("e", "*/b/*.csv")).await.expect("table");
+    assert_eq!(row(&engine, "SELECT sum(n) FROM e").await, "2");
+    assert!(error(&engine, &define("f", "z/*.csv")).await.contains("z/*.csv"));
+}
+
+#[tokio::test]
+async fn files_of_two_formats_are_not_read_as_one_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "a.csv", "n\n1\n");
+    write(folder.path(), "b.ndjson", "{\"n\": 2}\n");
+    write(folder.path(), "README.md", "about\n");
+    let engine = Engine::in_memory().await.expect("engine");
+    for place in ["", "/*"] {
+        let message = error(&engine, &format!("SELECT * FROM '{}{place}'", folder.path().display())).await;
+        assert!(message.contains(".csv") && message.contains(".ndjson"), "{message}");
+    }
+    assert_eq!(row(&engine, &format!("SELECT n FROM '{}/*.csv'", folder.path().display())).await, "1");
+}
+
+#[tokio::test]
+async fn files_that_are_added_later_are_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "a/1.csv", "n\n1\n");
+    let engine = Engine::in_memory().await.expect("engine");
+    let location = folder.path().join("a/").display().to_string();
+    let define = format!("CREATE EXTERNAL TABLE e STORED AS CSV LOCATION '{location}' OPTIONS ('format.has_header' 'true')");
+    engine.sql(&define).await.expect("table");
+    let by_path = format!("SELECT count(*) FROM '{location}'");
+    assert_eq!((row(&engine, &by_path).await, row(&engine, "SELECT count(*) FROM e").await), ("1".into(), "1".into()));
+    write(folder.path(), "a/2.csv", "n\n2\n");
+    assert_eq!((row(&engine, &by_path).await, row(&engine, "SELECT count(*) FROM e").await), ("2".into(), "2".into()));
+    write(folder.path(), "a/2.csv", "n\n2\n3\n");
+    assert_eq!((row(&engine, &by_path).await, row(&engine, "SELECT count(*) FROM e").await), ("3".into(), "3".into()));
+    fs::remove_file(folder.path().join("a/1.csv")).expect("removed");
+    assert_eq!((row(&engine, &by_path).await, row(&engine, "SELECT count(*) FROM e").await), ("2".into(), "2".into()));
+}
+
+/// Serves the folder over HTTP with ranges, to anybody; returns the address.
+async fn serve(folder: &Path) -> String {
+    let service = S3ServiceBuilder::new(FileSystem::new(folder).expect("a folder")).build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = service.clone();
+            tokio::spawn(async move { Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Variables that would reach a cloud of this machine's own.
+const CLOUD_VARIABLES: &[&str] = &["AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT_KEY"];
+
+async fn run(db: &Path, variables: &[(&str, &str)], sql: &[&str]) -> Run {
+    let mut command = program();
+    CLOUD_VARIABLES.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command.env("HOME", db).envs(variables.iter().copied());
+    command.arg("--db").arg(db).args(["--format", "csv", "--quiet"]);
+    sql.iter().for_each(|statement| {
+        command.args(["-c", statement]);
+    });
+    tokio::task::spawn_blocking(move || finish(&mut command)).await.expect("the program runs")
+}
+
+/// A folder with a bucket of a Parquet and a CSV file.
+async fn bucket() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "prices/one.csv", "day,price\n2024-01-01,1.5\n2024-01-02,2.5\n");
+    let engine = Engine::in_memory().await.expect("engine");
+    let target = folder.path().join("prices/many.parquet");
+    let copy = format!("COPY (SELECT value, value * 0.5 AS half FROM generate_series(1, 200000)) TO '{}'", target.display());
+    engine.sql(&copy).await.expect("written");
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_on_a_web_server_are_tables() {
+    let folder = bucket().await;
+    let (db, server) = (folder.path().join("db"), serve(folder.path()).await);
+    let csv = format!("SELECT sum(price) AS total FROM '{server}/prices/one.csv'");
+    let parquet = format!("SELECT sum(half) AS s FROM '{server}/prices/many.parquet' WHERE value <= 4");
+    assert_eq!(run(&db, &[], &[&csv, &parquet]).await.good(), "total\n4\ns\n5\n");
+    let define = format!("CREATE EXTERNAL TABLE w STORED AS PARQUET LOCATION '{server}/prices/many.parquet'");
+    run(&db, &[], &[&define]).await.good();
+    assert_eq!(run(&db, &[], &["SELECT count(*) AS n, max(value) AS m FROM w"]).await.good(), "n,m\n200000,200000\n");
+    let missing = format!("SELECT * FROM '{server}/prices/none.csv'");
+    run(&db, &[], &[&missing]).await.refused(1, &["none.csv"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn google_and_azure_files_are_tables_with_settings_from_the_environment() {
+    let folder = bucket().await;
+    let (db, server) = (folder.path().join("db"), serve(folder.path()).await);
+    let google = [("GOOGLE_BASE_URL", server.as_str()), ("GOOGLE_ALLOW_HTTP", "true"), ("GOOGLE_SKIP_SIGNATURE", "true")];
+    let azure = [
+        ("AZURE_STORAGE_ENDPOINT", server.as_str()),
+        ("AZURE_ALLOW_HTTP", "true"),
+        ("AZURE_SKIP_SIGNATURE", "true"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+    ];
+    for (scheme, variables) in [("gs", &google[..]), ("az", &azure[..])] {
+        let by_url = format!("SELECT sum(price) AS total FROM '{scheme}://prices/one.csv'");
+        assert_eq!(run(&db, variables, &[&by_url]).await.good(), "total\n4\n", "{scheme}");
+        let define = format!("CREATE EXTERNAL TABLE t_{scheme} STORED AS PARQUET LOCATION '{scheme}://prices/many.parquet'");
+        run(&db, variables, &[&define]).await.good();
+        let count = format!("SELECT count(*) AS n FROM t_{scheme}");
+        assert_eq!(run(&db, variables, &[&count]).await.good(), "n\n200000\n", "{scheme}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_credentials_are_told_by_name_without_asking_a_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let started = std::time::Instant::now();
+    for (scheme, variable) in [("s3", "AWS_ACCESS_KEY_ID"), ("gs", "GOOGLE_APPLICATION_CREDENTIALS"), ("az", "AZURE_STORAGE_ACCOUNT_KEY")] {
+        let by_url = format!("SELECT * FROM '{scheme}://bucket/x.csv'");
+        let define = format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{scheme}://bucket/x.parquet'");
+        let copy = format!("COPY (SELECT 1 AS a) TO '{scheme}://bucket/x.parquet'");
+        for sql in [by_url, define, copy] {
+            run(&folder.path().join("db"), &[], &[&sql]).await.refused(1, &[variable, &format!("{scheme}://bucket")]);
+        }
+    }
+    assert!(started.elapsed().as_secs() < 60, "the network was asked");
+    let unnamed = run(&folder.path().join("db"), &[("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")], &["SELECT * FROM 'az://bucket/x.csv'"]).await;
+    unnamed.refused(1, &["AZURE_STORAGE_ACCOUNT_NAME"]);
+    run(&folder.path().join("db"), &[], &["SELECT * FROM 'ftp://bucket/x.csv'"]).await.refused(1, &["ftp", "https"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_to_a_store_appears_whole_or_not_at_all() {
+    let folder = bucket().await;
+    let (db, server) = (folder.path().join("db"), serve(folder.path()).await);
+    let aws = [("AWS_ENDPOINT", server.as_str()), ("AWS_ALLOW_HTTP", "true"), ("AWS_SKIP_SIGNATURE", "true"), ("AWS_REGION", "us-east-1")];
+    let target = folder.path().join("prices/out.csv");
+    let failing = "COPY (SELECT value, 1 / (value - 900000) AS x FROM generate_series(1, 1000000)) TO 's3://prices/out.csv'";
+    run(&db, &aws, &[failing]).await.refused(1, &["ivide by zero"]);
+    assert!(!target.exists());
+    let good = "COPY (SELECT value FROM generate_series(1, 3000000)) TO 's3://prices/out.csv'";
+    assert_eq!(run(&db, &aws, &[good]).await.good(), "count\n3000000\n");
+    let written = fs::metadata(&target).expect("the object").len();
+    assert!(written > 20_000_000, "one upload in parts: {written}");
+    run(&db, &aws, &[failing]).await.refused(1, &["ivide by zero"]);
+    assert_eq!(fs::metadata(&target).expect("the object").len(), written);
+}
