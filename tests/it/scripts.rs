@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::program::{run, run_on};
+use crate::program::{program, run, run_on};
 
 /// A database with generated strategies, with regimes.
 fn database() -> (tempfile::TempDir, PathBuf) {
@@ -191,12 +191,63 @@ fn the_processor_limit_holds() {
     let directory = tempfile::tempdir().expect("a directory");
     let busy = "SELECT sum(sqrt(a.value * b.value)) AS s FROM generate_series(1, 2400) AS a(value) CROSS JOIN generate_series(1, 2400) AS b(value);\n";
     let file = script(directory.path(), "busy.sql", busy);
-    let ended = run(&["run", "--cpu-limit", "20", "--nice", &file]);
+    let ended = run(&["run", "--cpu-limit", "20", &file]);
     let used = ended.stderr.lines().find(|line| line.starts_with("processor time")).expect("what was used").to_owned();
     ended.good();
     let percent: u32 =
         used.split(", ").nth(1).and_then(|part| part.split(' ').next()).and_then(|text| text.parse().ok()).expect("a percentage");
     assert!(percent <= 25, "{used}");
+}
+
+/// Field `number` (from 1) of `/proc/.../stat`; those behind the name in brackets are counted.
+#[cfg(target_os = "linux")]
+fn stat_field(path: &Path, number: usize) -> Option<i64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(number - 3)?.parse().ok()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nice_lowers_the_priority_of_every_thread() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let busy = "SELECT sum(sqrt(a.value * b.value)) AS s FROM generate_series(1, 1000000) AS a(value) CROSS JOIN generate_series(1, 1000000) AS b(value);\n";
+    let file = script(directory.path(), "busy.sql", busy);
+    let niceness = |arguments: &[&str]| -> Vec<i64> {
+        let mut child = program().args(arguments).stderr(std::process::Stdio::null()).spawn().expect("the program starts");
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        let threads = fs::read_dir(format!("/proc/{}/task", child.id())).expect("a running program");
+        let found = threads.filter_map(|thread| stat_field(&thread.ok()?.path().join("stat"), 19)).collect();
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        found
+    };
+    let (plain, nice) = (niceness(&["run", &file]), niceness(&["run", "--nice", &file]));
+    assert!(plain.len() > 1 && nice.len() > 1, "the workers run: {plain:?} {nice:?}");
+    let usual = plain[0];
+    assert!(plain.iter().all(|&n| n == usual) && nice.iter().all(|&n| n == (usual + 10).min(19)), "{plain:?} {nice:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_processor_limit_is_seen_from_outside() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let busy = "SELECT sum(sqrt(a.value * b.value)) AS s FROM generate_series(1, 1000000) AS a(value) CROSS JOIN generate_series(1, 1000000) AS b(value);\n";
+    let file = script(directory.path(), "busy.sql", busy);
+    let share = |arguments: &[&str]| -> f64 {
+        let mut child = program().args(arguments).stderr(std::process::Stdio::null()).spawn().expect("the program starts");
+        let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        let ticks = || stat_field(&stat, 14).expect("user time") + stat_field(&stat, 15).expect("system time");
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        let (began, before) = (std::time::Instant::now(), ticks());
+        std::thread::sleep(std::time::Duration::from_millis(4_000));
+        let (used, elapsed) = ((ticks() - before) as f64 / 100.0, began.elapsed().as_secs_f64());
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        used / elapsed
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let limited = share(&["run", "--cpu-limit", "20", &file]);
+    assert!(limited > 0.0 && limited <= 0.25 * cores, "{limited} of {cores} cores");
 }
 
 #[test]
