@@ -4,7 +4,7 @@
 //! format comes from the extension, through a compression suffix if there is one. Files of two formats are never read as one table.
 
 use std::collections::BTreeSet;
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -85,15 +85,15 @@ pub(super) async fn location_table(state: &SessionState, location: &str) -> DfRe
     if is_local && FsPath::new(location).join("_delta_log").is_dir() {
         return delta_folder(location).await.map(Some);
     }
-    let url = if is_local { local_url(location)? } else { ListingTableUrl::parse(location)? };
+    let url = if is_local { local_url(FsPath::new(location))? } else { ListingTableUrl::parse(location)? };
     listing_table(state, url).await.map(Some)
 }
 
 /// The URL of a file or folder that exists, whatever signs its name has.
-fn local_url(location: &str) -> DfResult<ListingTableUrl> {
+fn local_url(location: &FsPath) -> DfResult<ListingTableUrl> {
     let path = std::path::absolute(location)?;
     let url = if path.is_dir() { Url::from_directory_path(&path) } else { Url::from_file_path(&path) };
-    ListingTableUrl::try_new(url.map_err(|()| DataFusionError::Plan(format!("'{location}' is not a usable path")))?, None)
+    ListingTableUrl::try_new(url.map_err(|()| DataFusionError::Plan(format!("'{}' is not a usable path", path.display())))?, None)
 }
 
 async fn delta_folder(location: &str) -> DfResult<Arc<dyn TableProvider>> {
@@ -140,23 +140,35 @@ async fn matching_files(state: &SessionState, location: &str) -> DfResult<(Arc<d
 }
 
 /// The locations of an external table with the files that match in place of a glob, as URLs.
+///
+/// # Errors
+/// Nothing is there, which would be read as no rows.
 pub(super) async fn expanded(state: &SessionState, locations: Vec<String>) -> DfResult<Vec<String>> {
     let mut all = Vec::with_capacity(locations.len());
     for location in locations {
-        let exists = !location.contains("://") && FsPath::new(&location).exists();
-        if !is_glob(&location) {
-            all.push(location);
-            continue;
+        match local_path(&location) {
+            Some(path) if path.exists() => all.push(local_url(&path)?.as_str().to_owned()),
+            _ if is_glob(&location) => all.extend(matching_urls(state, &location).await?),
+            Some(_) => return plan_err!("there is nothing at '{location}'"),
+            None => all.push(location),
         }
-        if exists {
-            all.push(local_url(&location)?.as_str().to_owned());
-            continue;
-        }
-        let (_, files) = matching_files(state, &location).await?;
-        one_format(&location, files.iter().map(|(_, file)| file.location.as_ref()))?;
-        all.extend(files.iter().map(|(url, _)| url.as_str().to_owned()));
     }
     Ok(all)
+}
+
+async fn matching_urls(state: &SessionState, location: &str) -> DfResult<Vec<String>> {
+    let (_, files) = matching_files(state, location).await?;
+    one_format(location, files.iter().map(|(_, file)| file.location.as_ref()))?;
+    Ok(files.iter().map(|(url, _)| url.as_str().to_owned()).collect())
+}
+
+/// The path of a location on this machine.
+fn local_path(location: &str) -> Option<PathBuf> {
+    match Url::parse(location) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(url) if location.contains("://") && !url.scheme().is_empty() => None,
+        _ => Some(PathBuf::from(location)),
+    }
 }
 
 /// The URL of a file in the store of another URL.

@@ -40,6 +40,8 @@ pub struct StatementFailure {
     pub(crate) text: String,
     /// Where: of the mistake if it is known, else of the statement.
     pub(crate) position: Position,
+    /// Lines of the file before the text.
+    pub(crate) lines_before: u64,
 }
 
 impl Failure {
@@ -88,12 +90,12 @@ impl Failure {
 impl StatementFailure {
     fn describe(&self, paint: Paint) -> String {
         let place = match &self.origin {
-            Some(file) => format!("{file}:{}: ", self.position),
+            Some(file) => format!("{file}:{}: ", Position { line: self.lines_before + self.position.line, ..self.position }),
             None => String::new(),
         };
         let (message, hint) = message_and_hint_parts(&self.error);
         let mut text = format!("{}{} {message}", place, paint.red("error:"));
-        if let Some(excerpt) = excerpt(&self.text, self.position, paint) {
+        if let Some(excerpt) = excerpt(&self.text, self.position, self.lines_before, paint) {
             text.push('\n');
             text.push_str(&excerpt);
         }
@@ -106,14 +108,14 @@ impl StatementFailure {
 }
 
 /// The line at `position` and a caret under its column; `None` when the text has no such place.
-fn excerpt(text: &str, position: Position, paint: Paint) -> Option<String> {
+fn excerpt(text: &str, position: Position, lines_before: u64, paint: Paint) -> Option<String> {
     const WINDOW: usize = 100;
     let line = text.lines().nth(usize::try_from(position.line.checked_sub(1)?).ok()?)?;
     let column = usize::try_from(position.column.checked_sub(1)?).ok()?;
     let from = column.saturating_sub(WINDOW * 2 / 3);
     let shown: String = line.chars().skip(from).take(WINDOW).map(visible).collect();
     let before: String = line.chars().skip(from).take(column - from).map(visible).collect();
-    let number = format!("{:>4} | ", position.line);
+    let number = format!("{:>4} | ", lines_before + position.line);
     let indent = " ".repeat(number.len() + super::terminal::display_width(&before));
     Some(format!("{}{shown}\n{indent}{}", paint.dim(&number), paint.red("^")))
 }
@@ -178,7 +180,7 @@ mod tests {
     use super::*;
 
     fn plain(text: &str, line: u64, column: u64) -> Option<String> {
-        excerpt(text, Position { line, column }, Paint { on: false })
+        excerpt(text, Position { line, column }, 0, Paint { on: false })
     }
 
     #[test]

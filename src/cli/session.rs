@@ -49,8 +49,10 @@ pub(crate) struct Printing {
 pub(crate) struct SourceText {
     /// The file; `None` for text typed at the prompt or after `-c`.
     pub(crate) origin: Option<String>,
-    /// The whole text.
+    /// The text that is run.
     pub(crate) text: Arc<str>,
+    /// Lines of the origin before this text, when it is a part.
+    pub(crate) lines_before: u64,
 }
 
 /// What one statement did.
@@ -249,7 +251,8 @@ pub(crate) fn located(error: Error, source: &SourceText, start: Position) -> Fai
         Error::Query(query) => query.position.unwrap_or(start),
         _ => start,
     };
-    Failure::Statement(Box::new(StatementFailure { error, origin: source.origin.clone(), text: source.text.to_string(), position }))
+    let (origin, text) = (source.origin.clone(), source.text.to_string());
+    Failure::Statement(Box::new(StatementFailure { error, origin, text, position, lines_before: source.lines_before }))
 }
 
 /// One line per statement.

@@ -311,7 +311,8 @@ fn commands_of_the_prompt_work_from_standard_input() {
     assert!(out.contains("a,BIGINT,") && out.contains("y\n42\n") && !out.contains("never"), "{out}");
     let failed = run_with_input(&["--format", "csv"], "\\timing off\nSELECT 1 AS a;\n\nSELECT\n  oops AS b;\nSELECT 3 AS c;\n");
     assert!(failed.stdout.contains("a\n1\n") && !failed.stdout.contains('c'), "{failed:?}");
-    failed.refused(1, &["stdin:5:3: error:", "oops"]);
+    let message = failed.refused(1, &["stdin:5:3: error:", "oops"]);
+    assert!(message.contains("   5 |   oops AS b;\n         ^"), "{message}");
     run_with_input(&[], "\\d\nSELECT $x;\n").refused(2, &["$x has no value", "\\set x VALUE"]);
     run_with_input(&[], "\\dg\n").refused(2, &["no command \\dg"]);
     run_with_input(&[], "SELECT 1;\n\\e\n").refused(2, &["terminal"]);

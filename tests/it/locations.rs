@@ -51,6 +51,7 @@ async fn globs_match_as_in_a_shell_and_never_nothing() {
     engine.sql(&define("e", "*/b/*.csv")).await.expect("table");
     assert_eq!(row(&engine, "SELECT sum(n) FROM e").await, "2");
     assert!(error(&engine, &define("f", "z/*.csv")).await.contains("z/*.csv"));
+    assert!(error(&engine, &define("f", "none.csv")).await.contains("nothing at"));
 }
 
 #[tokio::test]

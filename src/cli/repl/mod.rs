@@ -118,14 +118,13 @@ pub(crate) async fn run_text(
     let mut repl = Repl::new(engine, printing, output, workers, names);
     repl.on_terminal = false;
     bindings.iter().for_each(|(name, value)| repl.session.bind(name, Parameters::parse_value(value)));
-    // Statements keep their lines of the whole text by empty lines before them.
     let (mut pending, mut lines_before) = (String::new(), 0);
-    for (number, line) in text.split_inclusive('\n').enumerate() {
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         if pending.trim().is_empty()
             && let Some(command) = commands::typed(line)
         {
             commands::run(&mut repl, command).await?;
-            (pending, lines_before) = (String::new(), number + 1);
+            (pending, lines_before) = (String::new(), number);
             if repl.leaving {
                 break;
             }
@@ -135,7 +134,7 @@ pub(crate) async fn run_text(
         let may_end = line.contains(';') || line.trim_start().starts_with("--");
         if may_end && lexer.is_complete(&pending) {
             repl.run_input(lines_before, &pending).await?;
-            (pending, lines_before) = (String::new(), number + 1);
+            (pending, lines_before) = (String::new(), number);
         }
     }
     repl.run_input(lines_before, &pending).await?;
@@ -213,13 +212,12 @@ impl Repl {
     }
 
     async fn run_statements(&mut self, text: &str) -> Result<()> {
-        self.run_source(&SourceText { origin: None, text: text.into() }).await
+        self.run_source(&SourceText { origin: None, text: text.into(), lines_before: 0 }).await
     }
 
     /// Statements of the standard input, of which so many lines came before.
-    async fn run_input(&mut self, lines_before: usize, text: &str) -> Result<()> {
-        let text = "\n".repeat(lines_before) + text;
-        self.run_source(&SourceText { origin: Some("stdin".to_owned()), text: text.into() }).await
+    async fn run_input(&mut self, lines_before: u64, text: &str) -> Result<()> {
+        self.run_source(&SourceText { origin: Some("stdin".to_owned()), text: text.into(), lines_before }).await
     }
 
     async fn run_source(&mut self, source: &SourceText) -> Result<()> {

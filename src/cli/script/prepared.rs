@@ -51,7 +51,8 @@ impl ScriptSource {
     /// # Errors
     /// The file is missing, a directory, no UTF-8, or there is no built-in script of that name.
     fn load(&self) -> Result<(String, SourceText)> {
-        let source = |origin: Option<&str>, text: String| SourceText { origin: origin.map(str::to_owned), text: text.into() };
+        let source =
+            |origin: Option<&str>, text: String| SourceText { origin: origin.map(str::to_owned), text: text.into(), lines_before: 0 };
         match self {
             ScriptSource::Text(text) => Ok(("-c".to_owned(), source(None, text.clone()))),
             ScriptSource::Stdin => ScriptSource::Input(read_input()?).load(),
