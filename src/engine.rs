@@ -13,7 +13,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
-use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamTimeOrder};
+use datafusion_functions_finance::reference::{self, Kind};
+use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamIndicators, StreamTimeOrder};
 use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
@@ -285,6 +286,12 @@ impl Engine {
         if query.position.is_none() {
             query.position = span_of(error);
         }
+        if let Some(page) = unknown_function(&query.message).and_then(reference::page)
+            && page.kind == Kind::Window
+        {
+            query.message = format!("{} works over a window and needs OVER", page.name);
+            query.hint = Some(format!("write {}", page.signature()));
+        }
         if let Some(missing) = missing_table(&query.message)
             && query.hint.is_none()
             && let Ok(names) = self.table_names().await
@@ -319,6 +326,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_query_planner(DeltaPlanner::new())
         .with_physical_optimizer_rule(Arc::new(SingleStage))
         .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
+        .with_physical_optimizer_rule(Arc::new(StreamIndicators))
         .build();
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     datafusion_functions_finance::register_functions(&mut state)?;
@@ -394,6 +402,11 @@ fn missing_table(message: &str) -> Option<String> {
     Some(name.strip_prefix(&own).unwrap_or(name).to_owned())
 }
 
+/// The function that planning did not find, from DataFusion's message. It looks for window functions only where there is `OVER`.
+fn unknown_function(message: &str) -> Option<&str> {
+    message.split_once("Invalid function '")?.1.split_once('\'').map(|(name, _)| name)
+}
+
 /// The name most like `wanted`, if any is near enough.
 fn near<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
     let likeness = |name: &&String| (strsim::jaro_winkler(wanted, name) * 1000.0) as u32;
@@ -427,5 +440,18 @@ mod tests {
         engine.sql("CREATE TABLE strategies AS SELECT 1 AS x").await.expect("table");
         let Err(error) = engine.sql("SELECT * FROM stragies").await else { panic!("found a table that is not there") };
         assert!(error.to_string().contains("did you mean 'strategies'?"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_indicator_without_over_is_answered_with_its_call() {
+        let engine = Engine::in_memory().await.expect("engine");
+        for sql in ["SELECT EMA(x, 12) FROM (VALUES (1.0)) AS t(x)", "SELECT 1 AS a ORDER BY ema(1.0, 3)"] {
+            let Err(error) = engine.sql(sql).await else { panic!("{sql} was planned") };
+            let text = error.to_string();
+            assert!(text.contains("ema works over a window and needs OVER"), "{text}");
+            assert!(text.contains("hint: write ema(x, n [, seed = 'sma']) OVER (ORDER BY time)"), "{text}");
+        }
+        let Err(error) = engine.sql("SELECT emma(1.0)").await else { panic!("found a function that is not there") };
+        assert!(error.to_string().contains("Invalid function 'emma'"), "{error}");
     }
 }

@@ -155,6 +155,25 @@ async fn path_metrics_need_no_order_on_a_strategy_table() {
 }
 
 #[tokio::test]
+async fn indicators_take_the_order_of_each_strategy() {
+    let (folder, engine) = database().await;
+    let lines = ["2024-01-03,Wednesday,-5,1", "2024-01-01,Monday,10,-1", "2024-01-02,Tuesday,-20,1", "2025-01-02,Thursday,-1,-9"];
+    import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, &lines), "s").await;
+    let averages = |over: &str| format!("SELECT strategy, date, sma(pnl, 3) OVER ({over}) AS m FROM s ORDER BY strategy, date");
+    let implicit = rows(&engine, &averages("PARTITION BY strategy")).await;
+    assert_eq!(implicit, rows(&engine, &averages("PARTITION BY strategy ORDER BY date")).await);
+    assert_eq!(implicit[..3], ["S1|2024-01-01|", "S1|2024-01-02|", "S1|2024-01-03|-5.0"]);
+    assert!(implicit[7].starts_with("S2|2025-01-02|-2.33"), "{implicit:?}");
+    let one = rows(&engine, "SELECT sma(pnl, 3) OVER () AS m FROM s WHERE strategy = 'S1' ORDER BY date").await;
+    assert_eq!(one[2], "-5.0");
+    for mixed in ["", "PARTITION BY year"] {
+        let message = error(&engine, &averages(mixed)).await;
+        assert!(message.contains("sma(pnl, 3) mixes the rows of several series"), "{message}");
+        assert!(message.contains("add PARTITION BY strategy, as in sma(pnl, 3) OVER (PARTITION BY strategy)"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn path_metrics_over_several_strategies_at_once_are_refused() {
     let (folder, engine) = database().await;
     import(&engine, &legacy_csv(folder.path(), "a.csv", HEADER, FIRST), "s").await;

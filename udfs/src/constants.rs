@@ -6,7 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::array::RecordBatchOptions;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -16,6 +16,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use crate::metric::{Argument, Default as DefaultValue};
 use crate::metrics::{resampled, statistic};
 use crate::reference::Page;
+use crate::usage::Given;
 
 /// What an argument stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +51,26 @@ pub enum Role {
     Resamples,
     /// Seed of a random generator.
     RandomSeed,
+    /// A column of any type.
+    AnySeries,
+    /// Number of rows that an indicator looks back over, at least 1.
+    Length,
+    /// Number of rows of the faster of two averages, below that of the slower.
+    FastLength,
+    /// Number of rows of the slower of two averages.
+    SlowLength,
+    /// Number of rows of the average of an average.
+    SignalLength,
+    /// Number of deviations, not negative.
+    Deviations,
+    /// What is taken from the number of rows in the divisor of a variance, below that number.
+    DegreesOfFreedom,
+    /// What a recursive average starts from.
+    Seed,
+    /// How gains and losses are averaged.
+    RsiMethod,
+    /// How true ranges are averaged.
+    AtrMethod,
 }
 
 /// Estimation methods of value at risk and expected shortfall.
@@ -125,18 +146,7 @@ impl Constants {
     /// # Errors
     /// A planning error naming function, argument and allowed values.
     pub(crate) fn of_call(page: &Page, args: &[Expr]) -> Result<Option<Self>> {
-        page.check_count(args.len())?;
-        let mut constants = Self::defaults(page);
-        for (argument, expr) in constant_arguments(page, args) {
-            if expr.exists(|e| Ok(matches!(e, Expr::Placeholder(_))))? {
-                return Ok(None);
-            }
-            let Some(value) = folded(expr)? else {
-                return not_constant(page, argument, &expr.to_string());
-            };
-            constants.assign(page, argument, &value)?;
-        }
-        Ok(Some(constants))
+        page.constants_of_call(args)?.map(|given| Self::assigned(page, given)).transpose()
     }
 
     /// The constants of a call given as physical expressions.
@@ -144,28 +154,19 @@ impl Constants {
     /// # Errors
     /// As [`Self::of_call`].
     pub(crate) fn of_physical(page: &Page, args: &[Arc<dyn PhysicalExpr>]) -> Result<Self> {
-        page.check_count(args.len())?;
+        Self::assigned(page, page.constants_of_physical(args)?)
+    }
+
+    fn assigned(page: &Page, given: Given) -> Result<Self> {
         let mut constants = Self::defaults(page);
-        for (argument, expr) in constant_arguments(page, args) {
-            if !collect_columns(expr).is_empty() {
-                return not_constant(page, argument, &expr.to_string());
-            }
-            let one_row = RecordBatchOptions::new().with_row_count(Some(1));
-            let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
-            let value = match expr.evaluate(&batch)? {
-                ColumnarValue::Scalar(value) => value,
-                ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0)?,
-            };
+        for (argument, value) in given {
             constants.assign(page, argument, &value)?;
         }
         Ok(constants)
     }
 
     fn assign(&mut self, page: &Page, argument: &Argument, value: &ScalarValue) -> Result<()> {
-        if self.set(argument.role, value) {
-            return Ok(());
-        }
-        plan_err!("{}: argument {} must be {}, got {value}; usage: {}", page.name, argument.name, argument.role.allowed(), page.signature())
+        if self.set(argument.role, value) { Ok(()) } else { page.not_allowed(argument, value) }
     }
 
     /// Takes `value` for `role`; false when it is not an allowed one.
@@ -173,6 +174,17 @@ impl Constants {
         let number = || number(value).filter(|x| x.is_finite());
         match role {
             Role::Series | Role::Time | Role::Dates => return true,
+            // Arguments of indicators, see `indicators::Settings`.
+            Role::AnySeries
+            | Role::Length
+            | Role::FastLength
+            | Role::SlowLength
+            | Role::SignalLength
+            | Role::Deviations
+            | Role::DegreesOfFreedom
+            | Role::Seed
+            | Role::RsiMethod
+            | Role::AtrMethod => return false,
             Role::Rate => number().filter(|&x| x > -1.0).map(|x| self.annual_rate = x),
             Role::PeriodsPerYear | Role::PeriodsOfRow => number().filter(|&x| x > 0.0).map(|x| self.periods_per_year = x),
             Role::Capital => number().map(|x| self.capital = x),
@@ -207,12 +219,20 @@ impl Role {
             Self::Statistic => &STATISTICS,
             Self::Resamples => "a constant whole number from 100 to 1000000",
             Self::RandomSeed => "a constant whole number",
+            Self::AnySeries => "a column of any type",
+            Self::Length | Self::SlowLength | Self::SignalLength => "a constant whole number of rows, at least 1",
+            Self::FastLength => "a constant whole number of rows, at least 1 and less than slow",
+            Self::Deviations => "a constant number, not negative",
+            Self::DegreesOfFreedom => "a constant whole number, not negative and less than n",
+            Self::Seed => "the constant 'sma' or 'first'",
+            Self::RsiMethod => "the constant 'wilder' or 'cutler'",
+            Self::AtrMethod => "the constant 'wilder' or 'simple'",
         }
     }
 
     /// Whether it must be known at planning time.
     pub fn is_constant(self) -> bool {
-        !matches!(self, Self::Series | Self::Time | Self::Dates | Self::PeriodsOfRow)
+        !matches!(self, Self::Series | Self::AnySeries | Self::Time | Self::Dates | Self::PeriodsOfRow)
     }
 
     /// The type that an argument of type `given` is cast to; `None` when it cannot stand for this role.
@@ -225,10 +245,12 @@ impl Role {
         let open = value_type == &DataType::Null;
         let target = match self {
             Self::Time => return Some(given.clone()),
+            Self::AnySeries if matches!(given, DataType::RunEndEncoded(..)) => return Some(value_type.clone()),
+            Self::AnySeries => return Some(given.clone()),
             Self::Dates if open => return Some(DataType::Date32),
             Self::Dates => return is_instant(value_type).then(|| value_type.clone()),
             Self::Population | Self::CountZeros => DataType::Boolean,
-            Self::Method | Self::Statistic => DataType::Utf8,
+            Self::Method | Self::Statistic | Self::Seed | Self::RsiMethod | Self::AtrMethod => DataType::Utf8,
             _ => DataType::Float64,
         };
         let fits = match target {
@@ -263,39 +285,8 @@ pub(crate) fn check_foldable(page: &Page, args: &[Expr]) -> Result<()> {
     check_known(page, &values.iter().map(Option::as_ref).collect::<Vec<_>>())
 }
 
-/// The types that the arguments of a call are cast to.
-///
-/// # Errors
-/// A planning error for a wrong number of arguments, or one of a type that cannot stand for its role.
-pub(crate) fn coerced(page: &Page, given: &[DataType]) -> Result<Vec<DataType>> {
-    page.check_count(given.len())?;
-    let types = page.arguments.iter().zip(given).map(|(argument, given)| {
-        let (name, allowed) = (argument.name, argument.role.allowed());
-        argument
-            .role
-            .coerced(given)
-            .map_or_else(|| plan_err!("{}: argument {name} must be {allowed}, got {given}; usage: {}", page.name, page.signature()), Ok)
-    });
-    types.collect()
-}
-
-/// The arguments that must be constant, with what is given for them.
-fn constant_arguments<'a, T>(page: &Page, args: &'a [T]) -> impl Iterator<Item = (&'static Argument, &'a T)> + use<'a, T> {
-    page.arguments.iter().zip(args).filter(|(argument, _)| argument.role.is_constant())
-}
-
-fn not_constant<T>(page: &Page, argument: &Argument, written: &str) -> Result<T> {
-    plan_err!(
-        "{}: argument {} must be {}, known before the query runs, got the expression {written}; usage: {}",
-        page.name,
-        argument.name,
-        argument.role.allowed(),
-        page.signature()
-    )
-}
-
 /// The value of a constant expression; `None` when it is not constant.
-fn folded(expr: &Expr) -> Result<Option<ScalarValue>> {
+pub(crate) fn folded(expr: &Expr) -> Result<Option<ScalarValue>> {
     if let Expr::Literal(value, _) = expr {
         return Ok(Some(value.clone()));
     }
@@ -320,7 +311,21 @@ fn folded(expr: &Expr) -> Result<Option<ScalarValue>> {
     }
 }
 
-fn number(value: &ScalarValue) -> Option<f64> {
+/// The value of a constant physical expression; `None` when it is not constant.
+pub(crate) fn folded_physical(expr: &Arc<dyn PhysicalExpr>) -> Result<Option<ScalarValue>> {
+    if !collect_columns(expr).is_empty() {
+        return Ok(None);
+    }
+    let one_row = RecordBatchOptions::new().with_row_count(Some(1));
+    let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one_row)?;
+    match expr.evaluate(&batch)? {
+        ColumnarValue::Scalar(value) => Ok(Some(value)),
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0).map(Some),
+    }
+}
+
+/// The number that a numeric value stands for; `None` for NULL and other types.
+pub(crate) fn number(value: &ScalarValue) -> Option<f64> {
     let numeric = value.data_type().is_numeric();
     match value.cast_to(&DataType::Float64) {
         Ok(ScalarValue::Float64(x)) if numeric => x,
@@ -356,7 +361,8 @@ fn seed_of(x: f64) -> Option<u64> {
     (x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0).then_some(x as i64 as u64)
 }
 
-fn text(value: &ScalarValue) -> Option<&str> {
+/// The text of a value; `None` for NULL and other types.
+pub(crate) fn text(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
 }
 

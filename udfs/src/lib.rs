@@ -1,5 +1,5 @@
-//! Financial SQL functions for Apache DataFusion: returns, risk, ratios, drawdowns, tails, pairs of series, and the numbers of a replaced
-//! legacy system.
+//! Financial SQL functions for Apache DataFusion: returns, risk, ratios, drawdowns, tails, pairs of series, window indicators, and the numbers
+//! of a replaced legacy system.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -32,17 +32,20 @@
 //! * Functions whose name ends in `_pnl` add currency, the others compound returns.
 //! * Every aggregate works with `GROUP BY` (vectorised), `FILTER`, `OVER` any frame, and in several stages; order-free, sample and pair
 //!   metrics with `DISTINCT`.
+//! * Window indicators are written `f(x, ...) OVER (PARTITION BY .. ORDER BY t)`; a row with a NULL gives NULL and changes nothing.
 //!
 //! # Inside
 //!
-//! [`METRICS`] and [`SCALARS`] are the tables; one entry is one function, and [`mod@reference`] is made from them. Nearly every metric is a
-//! short formula over one of a few mergeable states, and the hard part (NULLs, groups, merging, frames) is written once per kind of state.
-//! [`MetricUdaf`] carries an entry into DataFusion, [`RequireTimeOrder`] checks the calls while planning. Two physical rules are optional:
-//! [`SingleStage`] saves memory and time where rows must be kept, [`StreamTimeOrder`] where they come in time order.
+//! [`METRICS`], [`SCALARS`] and [`INDICATORS`] are the tables; one entry is one function, and [`mod@reference`] is made from them. Nearly
+//! every metric is a short formula over one of a few mergeable states, and the hard part (NULLs, groups, merging, frames) is written once
+//! per kind of state. [`MetricUdaf`], [`ScalarFunction`] and [`IndicatorUdwf`] carry an entry into DataFusion, [`RequireTimeOrder`] checks
+//! the calls while planning. Three physical rules are optional: [`SingleStage`] saves memory and time where rows must be kept,
+//! [`StreamTimeOrder`] where they come in time order, and [`StreamIndicators`] runs indicators in batches instead of row by row.
 
 mod accumulate;
 mod constants;
 mod finish;
+pub mod indicators;
 pub mod metric;
 pub mod metrics;
 mod random;
@@ -54,15 +57,17 @@ mod states;
 mod stream_time_order;
 mod time_order;
 mod udaf;
+mod usage;
 
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, WindowUDF};
 use datafusion::prelude::SessionContext;
 
 pub use constants::Role;
+pub use indicators::{INDICATORS, Indicator, IndicatorResult, IndicatorUdwf, StreamIndicators, find_indicator};
 pub use metric::{Argument, Example, Expected, Family, Metric, ResultKind, Sample};
 pub use metrics::{METRICS, find, functions};
 pub use reference::{Page, pages};
@@ -80,6 +85,14 @@ pub fn all_functions() -> Result<Vec<Arc<AggregateUDF>>> {
     functions().map(|metric| Ok(Arc::new(AggregateUDF::from(MetricUdaf::try_new(metric)?)))).collect()
 }
 
+/// Every window indicator, ready for a registry.
+///
+/// # Errors
+/// None for the table as it is; see [`IndicatorUdwf::try_new`].
+pub fn all_indicators() -> Result<Vec<Arc<WindowUDF>>> {
+    INDICATORS.iter().map(|indicator| Ok(Arc::new(WindowUDF::from(IndicatorUdwf::try_new(indicator)?)))).collect()
+}
+
 /// Registers every function of every table, with its aliases, and no planning checks: for a session assembled by hand, which also takes
 /// [`RequireTimeOrder`].
 ///
@@ -91,6 +104,9 @@ pub fn register_functions(registry: &mut dyn FunctionRegistry) -> Result<()> {
     }
     for scalar in SCALARS {
         registry.register_udf(Arc::new(ScalarFunction::try_new(scalar)?.into()))?;
+    }
+    for function in all_indicators()? {
+        registry.register_udwf(function)?;
     }
     Ok(())
 }
@@ -107,7 +123,7 @@ pub fn register_in(ctx: &SessionContext) -> Result<()> {
 }
 
 /// Registers every function and alias in any registry, and the planning checks as far as a registry can hold them: it has no place for
-/// [`RequireTimeOrder`], so that path metrics need an explicit `ORDER BY` even on a table that declares its order.
+/// [`RequireTimeOrder`], so that path metrics and indicators need an explicit `ORDER BY` even on a table that declares its order.
 ///
 /// A session assembled by hand takes [`register_functions`] and [`RequireTimeOrder`] instead.
 ///

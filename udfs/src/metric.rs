@@ -138,13 +138,15 @@ pub enum Sample {
     Pnl,
     /// Columns `date`, the first day of each of four months, and `ret` (returns of a month).
     Months,
+    /// Columns `day`, `high`, `low` and `close`: prices.
+    Bars,
     /// No rows: the call has literals only.
     Nothing,
 }
 
 impl Sample {
     /// Every sample.
-    pub const ALL: &[Self] = &[Self::Returns, Self::Drawdowns, Self::Pnl, Self::Months, Self::Nothing];
+    pub const ALL: &[Self] = &[Self::Returns, Self::Drawdowns, Self::Pnl, Self::Months, Self::Bars, Self::Nothing];
 
     /// The name of the table in the documentation; `None` without rows.
     pub fn table(self) -> Option<&'static str> {
@@ -153,6 +155,7 @@ impl Sample {
             Self::Drawdowns => Some("drawdowns"),
             Self::Pnl => Some("profits"),
             Self::Months => Some("months"),
+            Self::Bars => Some("bars"),
             Self::Nothing => None,
         }
     }
@@ -169,6 +172,11 @@ impl Sample {
             Self::Months => {
                 "(VALUES (DATE '2024-01-01', 0.02), (DATE '2024-02-01', -0.01), (DATE '2024-03-01', 0.03), (DATE '2024-04-01', 0.01)) AS \
                  t(date, ret)"
+            }
+            Self::Bars => {
+                "(VALUES (1, 10.5, 9.5, 10.0), (2, 11.5, 10.25, 11.0), (3, 12.25, 11.5, 12.0), (4, 12.0, 10.5, 11.0), (5, 11.0, 9.5, 10.0), \
+                 (6, 12.5, 10.75, 12.0), (7, 13.5, 12.25, 13.0), (8, 13.0, 11.5, 12.0), (9, 14.5, 12.75, 14.0), (10, 15.25, 14.25, 15.0)) \
+                 AS t(day, high, low, close)"
             }
             Self::Nothing => "",
         }

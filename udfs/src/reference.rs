@@ -2,16 +2,19 @@
 
 use std::fmt::{self, Write};
 
-use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{DocSection, Documentation};
 
+use crate::indicators::{INDICATORS, Indicator};
 use crate::metric::{Argument, Default, Example, Expected, Metric, Sample};
 use crate::metrics::functions;
 use crate::scalars::{SCALARS, Scalar};
 
 /// Section of DataFusion's documentation that the functions belong to.
-const SECTION: DocSection =
-    DocSection { include: true, label: "Finance Functions", description: Some("Returns, risk, drawdowns and ratios of profit series.") };
+const SECTION: DocSection = DocSection {
+    include: true,
+    label: "Finance Functions",
+    description: Some("Returns, risk, drawdowns, ratios and indicators of profit and price series."),
+};
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +56,7 @@ pub struct Page {
 
 /// The pages of all functions, chapter by chapter.
 pub fn pages() -> impl Iterator<Item = Page> {
-    functions().map(Metric::page).chain(SCALARS.iter().map(Scalar::page))
+    functions().map(Metric::page).chain(SCALARS.iter().map(Scalar::page)).chain(INDICATORS.iter().map(Indicator::page))
 }
 
 /// The page of the function called `name`, by its own name or an alias, in any case.
@@ -91,25 +94,17 @@ impl Page {
 
     /// What DataFusion shows of it: `information_schema.routines`, `\df` of a command line.
     pub fn documentation(&self) -> Documentation {
-        let order = if self.kind == Kind::PathAggregate { " The rows are taken in the order of ORDER BY." } else { "" };
+        let order = match self.kind {
+            Kind::Scalar | Kind::Aggregate => "",
+            Kind::PathAggregate => " The rows are taken in the order of ORDER BY.",
+            Kind::Window => " The rows are taken in the order of OVER; a frame has no effect.",
+        };
         let description =
             format!("{}{order} Formula: {}. Result: {}. NULL when: {}.", self.summary, self.formula, self.unit, self.null_when);
         let example = format!("```sql\n> {};\n{}\n```", self.example.sql(), self.example.expected);
         let documentation = Documentation::builder(SECTION, description, self.signature()).with_sql_example(example);
         let document = |argument: &Argument| format!("{} Must be {}.", argument.doc, argument.role.allowed());
         self.arguments.iter().fold(documentation, |docs, argument| docs.with_argument(argument.name, document(argument))).build()
-    }
-
-    /// # Errors
-    /// A planning error when the number of arguments fits no form of the call.
-    pub(crate) fn check_count(&self, given: usize) -> Result<()> {
-        let least = self.arguments.iter().filter(|a| a.default == Default::Required).count();
-        let most = self.arguments.len();
-        if (least..=most).contains(&given) {
-            return Ok(());
-        }
-        let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        plan_err!("{} takes {expected} arguments, got {given}; usage: {}", self.name, self.signature())
     }
 
     /// The section of FUNCTIONS.md.
@@ -212,6 +207,8 @@ change the entry and run the tests with `UPDATE_FUNCTIONS_MD=1`.
   keys have no order among each other: give enough keys (`ORDER BY day, start_time`). Where they are equal all the same, an aggregate that
   sorts its rows takes the smaller value first, so that its result is the same on any number of threads; window calls and tables that declare
   their order take them as they come.
+- Window indicators are written `f(x, n) OVER (PARTITION BY symbol ORDER BY day)`: one value for each row, of that row and those before it. A
+  row with a NULL in an input gives NULL and changes nothing (`locf` apart). A frame has no effect; `DISTINCT` and NULL treatment are errors.
 - Aggregates work with `GROUP BY`, `FILTER` and `OVER` any frame. `DISTINCT` has a meaning for order-free metrics, metrics of the
   distribution and pairs; elsewhere it is an error.
 
@@ -222,7 +219,9 @@ argument. Take the metric of one period and scale it: `sharpe_ratio(ret, 0, 1) *
 Symbols: `n` counted rows; `m` mean; `s` standard deviation (ddof 1); `P` periods a year; `f` the rate of one period,
 `(1 + annual rate)^(1/P) - 1`; `e = x - f`; `W+ W-` number of rows above and below zero, `S+ S-` their sums, `S` the sum of all (zeros are
 neither win nor loss); `z` the normal quantile at `a = 1 - confidence`, `phi` the normal density; `d_t` drawdown of the compounded curve
-(from 1) as a fraction of its peak; `u_t` drawdown of the summed curve (from 0) in currency.
+(from 1) as a fraction of its peak; `u_t` drawdown of the summed curve (from 0) in currency. Of window indicators: `x` the value of the row;
+`m` mean and `s` deviation of the last `n` values; `e` the recursive average, `e'` that of the row before; `W_t` compounded wealth and `E_t`
+the sum of the rows up to `t`, `H_t` and `K_t` their peaks so far, the start counted.
 
 The examples run on these tables:
 

@@ -1,4 +1,4 @@
-//! The time order of path metrics: written by the user, declared by the table, or a planning error.
+//! The time order of path metrics and indicators: written by the user, declared by the table, or a planning error.
 //!
 //! ```text
 //! before:  Aggregate: groupBy=[[symbol]], aggr=[[max_drawdown(ret)]]
@@ -22,17 +22,18 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusion_err, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::datasource::listing::ListingTable;
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::expr_rewriter::{FunctionRewrite, NamePreserver};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    AggregateUDF, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Window, WindowFunctionDefinition,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Window, WindowFunctionDefinition};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::constants::{Constants, check_foldable};
+use crate::indicators::{IndicatorUdwf, check_call};
 use crate::metric::Metric;
+use crate::reference::{Kind, Page};
 use crate::scalars::ScalarFunction;
-use crate::udaf::{MetricUdaf, no_distinct};
+use crate::udaf::MetricUdaf;
 
 /// The order that a table declares for its rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,10 +68,12 @@ fn memory_order(table: &dyn TableProvider) -> Option<TimeOrder> {
     table.sort_order.lock().first().cloned().map(TimeOrder::from)
 }
 
-/// Checks every call of a function at planning time, and gives path metrics without `ORDER BY` the order that their source declares.
+/// Checks every call of a function at planning time, and gives path metrics and indicators without `ORDER BY` the order that their source
+/// declares.
 ///
 /// # Errors
-/// A planning error for a path metric without any order, for constants outside their range, and for `DISTINCT` where it has no meaning.
+/// A planning error for a path metric or an indicator without any order, for constants outside their range, for `DISTINCT` where it has no
+/// meaning, and for NULL treatment, which DataFusion would leave out of an indicator's call without a word.
 #[derive(Debug, Clone)]
 pub struct RequireTimeOrder {
     lookups: Vec<DeclaredOrder>,
@@ -227,51 +230,48 @@ fn renamed(order: Vec<SortExpr>, replacement: impl Fn(&Column) -> Option<Column>
 fn calls_ours(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expr| {
-        found = found || expr.exists(|e| Ok(metric_of(e).is_some() || is_scalar(e)))?;
+        found = found || expr.exists(|e| Ok(is_ours(e)))?;
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     })?;
     Ok(found)
 }
 
-/// Whether an expression calls one of the scalar functions.
-fn is_scalar(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarFunction(call) if ScalarFunction::of(&call.func).is_some())
-}
-
-/// The metric that an expression calls, as an aggregate or over a window.
-fn metric_of(expr: &Expr) -> Option<&'static Metric> {
-    let of = |function: &AggregateUDF| MetricUdaf::of(function).map(MetricUdaf::metric);
+/// Whether an expression calls one of the functions.
+fn is_ours(expr: &Expr) -> bool {
     match expr {
-        Expr::AggregateFunction(call) => of(&call.func),
+        Expr::ScalarFunction(call) => ScalarFunction::of(&call.func).is_some(),
+        Expr::AggregateFunction(call) => MetricUdaf::of(&call.func).is_some(),
         Expr::WindowFunction(call) => match &call.fun {
-            WindowFunctionDefinition::AggregateUDF(function) => of(function),
-            WindowFunctionDefinition::WindowUDF(_) => None,
+            WindowFunctionDefinition::AggregateUDF(function) => MetricUdaf::of(function).is_some(),
+            WindowFunctionDefinition::WindowUDF(function) => IndicatorUdwf::of(function).is_some(),
         },
-        _ => None,
+        _ => false,
     }
 }
 
 /// Checks a call and gives it the order, where it needs one and has none.
 fn with_order(expr: Expr, declared: Option<&TimeOrder>, groups: &[Expr]) -> Result<Transformed<Expr>> {
-    if let Expr::ScalarFunction(call) = &expr
-        && let Some(function) = ScalarFunction::of(&call.func)
-    {
-        check_foldable(&function.scalar().page(), &call.args)?;
-    }
-    let Some(metric) = metric_of(&expr) else { return Ok(Transformed::no(expr)) };
     match expr {
+        Expr::ScalarFunction(call) => {
+            if let Some(function) = ScalarFunction::of(&call.func) {
+                check_foldable(&function.scalar().page(), &call.args)?;
+            }
+            Ok(Transformed::no(Expr::ScalarFunction(call)))
+        }
         Expr::AggregateFunction(mut call) => {
-            check(metric, &call.params.args, call.params.distinct)?;
-            let source = Source { declared, groups, over: false };
-            let order = source.missing_order(metric, &call.params.args, &call.params.order_by)?;
+            let Some(metric) = MetricUdaf::of(&call.func).map(MetricUdaf::metric) else {
+                return Ok(Transformed::no(Expr::AggregateFunction(call)));
+            };
+            let page = checked(metric, &call.params.args, call.params.distinct)?;
+            let order = Source { declared, groups, over: false }.missing_order(&page, &call.params.args, &call.params.order_by)?;
             let changed = !order.is_empty();
             call.params.order_by.extend(order);
             Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
         }
         Expr::WindowFunction(mut call) => {
-            check(metric, &call.params.args, call.params.distinct)?;
+            let Some(page) = checked_window(&call)? else { return Ok(Transformed::no(Expr::WindowFunction(call))) };
             let source = Source { declared, groups: &call.params.partition_by, over: true };
-            let order = source.missing_order(metric, &call.params.args, &call.params.order_by)?;
+            let order = source.missing_order(&page, &call.params.args, &call.params.order_by)?;
             let changed = !order.is_empty();
             call.params.order_by.extend(order);
             Ok(Transformed::new_transformed(Expr::WindowFunction(call), changed))
@@ -280,9 +280,25 @@ fn with_order(expr: Expr, declared: Option<&TimeOrder>, groups: &[Expr]) -> Resu
     }
 }
 
-fn check(metric: &Metric, args: &[Expr], distinct: bool) -> Result<()> {
-    Constants::of_call(&metric.page(), args)?;
-    if distinct && !metric.allows_distinct() { no_distinct(metric) } else { Ok(()) }
+/// The page of a metric whose call is in order.
+fn checked(metric: &Metric, args: &[Expr], distinct: bool) -> Result<Page> {
+    let page = metric.page();
+    Constants::of_call(&page, args)?;
+    if distinct && !metric.allows_distinct() { page.no_distinct() } else { Ok(page) }
+}
+
+/// The page of the metric or indicator whose window call is in order; `None` when it is another function.
+fn checked_window(call: &WindowFunction) -> Result<Option<Page>> {
+    match &call.fun {
+        WindowFunctionDefinition::AggregateUDF(function) => {
+            let metric = MetricUdaf::of(function).map(MetricUdaf::metric);
+            metric.map(|metric| checked(metric, &call.params.args, call.params.distinct)).transpose()
+        }
+        WindowFunctionDefinition::WindowUDF(function) => {
+            let indicator = IndicatorUdwf::of(function).map(IndicatorUdwf::indicator);
+            indicator.map(|indicator| check_call(indicator, &call.params)).transpose()
+        }
+    }
 }
 
 /// Where a call takes its rows from.
@@ -296,34 +312,42 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// The order to add to a call: none, or the declared one.
-    fn missing_order(&self, metric: &Metric, args: &[Expr], order: &[SortExpr]) -> Result<Vec<SortExpr>> {
-        if !metric.needs_order() || !order.is_empty() {
+    fn missing_order(&self, page: &Page, args: &[Expr], order: &[SortExpr]) -> Result<Vec<SortExpr>> {
+        let needs_order = matches!(page.kind, Kind::PathAggregate | Kind::Window);
+        if !needs_order || !order.is_empty() {
             return Ok(vec![]);
         }
         match self.declared {
-            None => plan_err!("{}", missing(metric, &written(args), self.over)),
+            None => plan_err!("{}", missing(page.name, &written(args), self.over)),
             Some(TimeOrder { series: Some(series), .. }) if !self.groups.iter().any(|group| is_column(group, series)) => {
-                plan_err!("{}", several_series(metric, &written(args), &series.name, self.over))
+                plan_err!("{}", self.several_series(page, args, &series.name))
             }
             Some(declared) => Ok(declared.keys.clone()),
         }
     }
+
+    /// The message for a call over the mixed rows of several series.
+    fn several_series(&self, page: &Page, args: &[Expr], series: &str) -> String {
+        let name = page.name;
+        let call = format!("{name}({})", written(args));
+        let clause = if self.over { "PARTITION BY" } else { "GROUP BY" };
+        let mixes = format!("{call} mixes the rows of several series, which have no order among each other: add {clause} {series}");
+        if page.kind == Kind::Window {
+            // A sum of prices has no meaning.
+            return format!("{mixes}, as in {call} OVER (PARTITION BY {series}), or choose one by WHERE {series} = '...'");
+        }
+        let (series_args, options) = args.split_at(args.len().min(1));
+        let (summed, options) = (written(series_args), options.iter().map(|option| format!(", {}", written(std::slice::from_ref(option)))));
+        format!(
+            "{mixes}, choose one by WHERE {series} = '...', or sum the series of each period first: SELECT {name}(total{} ORDER BY date) \
+             FROM (SELECT date, sum({summed}) AS total FROM ... GROUP BY date)",
+            options.collect::<String>()
+        )
+    }
 }
 
-/// The message for a path metric over the mixed rows of several series.
-fn several_series(metric: &Metric, args: &str, series: &str, over: bool) -> String {
-    let name = metric.name;
-    let clause = if over { "PARTITION BY" } else { "GROUP BY" };
-    format!(
-        "{name}({args}) mixes the rows of several series, which have no order among each other: add {clause} {series}, choose one by \
-         WHERE {series} = '...', or sum the series of each period first: SELECT {name}(total ORDER BY date) FROM (SELECT date, sum({args}) AS total \
-         FROM ... GROUP BY date)"
-    )
-}
-
-/// The message for a path metric without a time order. `over`: in a window call.
-pub(crate) fn missing(metric: &Metric, args: &str, over: bool) -> String {
-    let name = metric.name;
+/// The message for a function without the time order that it needs. `over`: in a window call.
+pub(crate) fn missing(name: &str, args: &str, over: bool) -> String {
     let call =
         if over { format!("{name}({args}) OVER (ORDER BY <time column>)") } else { format!("{name}({args} ORDER BY <time column>)") };
     format!("{name} needs a time order: write {call} or declare the order of the table")
@@ -347,8 +371,8 @@ fn written(args: &[Expr]) -> String {
     args.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 
-/// The same checks where only a function registry is at hand: declared orders cannot be seen there, so that path metrics need an explicit
-/// `ORDER BY`.
+/// The same checks where only a function registry is at hand: declared orders cannot be seen there, so that path metrics and indicators need
+/// an explicit `ORDER BY`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RequireExplicitOrder;
 

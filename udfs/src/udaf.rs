@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use crate::accumulate::{AccumulatorMaker, Call, GroupsMaker, OrderKey, RowsKept, drawdown_type, interval_type, state_fields};
-use crate::constants::{Constants, Role, coerced};
+use crate::constants::{Constants, Role};
 use crate::metric::{Metric, ResultKind};
 
 /// A metric of the table as a DataFusion aggregate function.
@@ -71,7 +71,7 @@ impl MetricUdaf {
 
     fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {
         if args.is_distinct && !self.metric.allows_distinct() {
-            return no_distinct(self.metric);
+            return self.metric.page().no_distinct();
         }
         let time =
             self.metric.arguments.iter().zip(args.expr_fields).find(|(argument, _)| matches!(argument.role, Role::Time | Role::Dates));
@@ -89,11 +89,6 @@ impl MetricUdaf {
             time: time.map(|(_, field)| field.data_type().clone()),
         })
     }
-}
-
-/// The error for `DISTINCT` where it has no meaning.
-pub(crate) fn no_distinct<T>(metric: &Metric) -> Result<T> {
-    plan_err!("{} does not take DISTINCT: every row counts; usage: {}", metric.name, metric.signature())
 }
 
 impl PartialEq for MetricUdaf {
@@ -134,7 +129,7 @@ impl AggregateUDFImpl for MetricUdaf {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(&self.metric.page(), arg_types)
+        self.metric.page().coerced_types(arg_types)
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -154,7 +149,7 @@ impl AggregateUDFImpl for MetricUdaf {
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let call = self.call(&args)?;
         if self.metric.needs_order() && call.order.is_empty() && !self.in_time_order {
-            return plan_err!("{}", crate::time_order::missing(self.metric, self.metric.arguments[0].name, false));
+            return plan_err!("{}", crate::time_order::missing(self.metric.name, self.metric.arguments[0].name, false));
         }
         call.make(GroupsMaker(&call))
     }

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::Scalar;
-use crate::constants::{check_known, coerced};
+use crate::constants::check_known;
 use crate::metric::Default;
 
 /// An entry of [`super::SCALARS`] as a DataFusion function.
@@ -126,7 +126,7 @@ impl ScalarUDFImpl for ScalarFunction {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        coerced(&self.scalar.page(), arg_types)
+        self.scalar.page().coerced_types(arg_types)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -107,6 +107,16 @@ fn constant(role: Role, method: &str) -> Option<(Role, ScalarValue)> {
         Role::Method => ScalarValue::from(method),
         Role::Resamples => ScalarValue::from(100.0),
         Role::RandomSeed => ScalarValue::from(3.0),
+        Role::AnySeries
+        | Role::Length
+        | Role::FastLength
+        | Role::SlowLength
+        | Role::SignalLength
+        | Role::Deviations
+        | Role::DegreesOfFreedom
+        | Role::Seed
+        | Role::RsiMethod
+        | Role::AtrMethod => panic!("{role:?} is no argument of a metric"),
     };
     Some((role, value))
 }

@@ -1,4 +1,4 @@
-//! Arbitrary bytes into every function: as input values, as rows that leave a frame, and as partial results that no accumulator wrote.
+//! Arbitrary bytes into every function of every table: as input values, as rows that leave a frame, and as partial results that no accumulator wrote.
 //!
 //! A case is a number: the same number makes the same calls, so that a failure can be run again. Nothing may panic, hang, or hold more
 //! memory than its input explains; errors are fine. The driver keeps the engine's side of the contract (columns of one length, group
@@ -26,6 +26,12 @@ use datafusion::physical_expr::expressions::{col, lit};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion_functions_finance::metric::Default as DefaultValue;
 use datafusion_functions_finance::{Argument, Metric, MetricUdaf, Role, SCALARS, ScalarFunction, functions};
+
+// The path, because the example takes this file in from its own folder.
+#[path = "fuzz_window.rs"]
+mod window;
+
+use window::Window;
 
 /// No case feeds more than some hundred rows, so that a state beyond this holds what its input does not explain.
 const STATE_LIMIT_BYTES: usize = 16 << 20;
@@ -271,6 +277,9 @@ impl Calls {
     fn run(&mut self) -> Result<(), String> {
         if self.source.once_in(20) {
             return self.scalar();
+        }
+        if self.source.once_in(8) {
+            return Window::new(&mut self.source)?.run(&mut self.source);
         }
         let metrics: Vec<&'static Metric> = functions().collect();
         let metric = self.source.pick(&metrics);
@@ -523,6 +532,14 @@ fn constant(argument: &Argument, source: &mut Source) -> ScalarValue {
         Role::Confidence => ScalarValue::from(source.pick(&[0.95, 0.5, 1e-9, 0.999_999_999])),
         Role::Rate => ScalarValue::from(source.pick(&[0.0, 0.02, -0.999_999_999_999, 1e300])),
         Role::RandomSeed => ScalarValue::from(source.pick(&[0.0, -1.0, 9_007_199_254_740_992.0])),
+        Role::Length | Role::FastLength | Role::SlowLength | Role::SignalLength => {
+            ScalarValue::from(source.pick(&[1.0, 2.0, 3.0, 12.0, 1e9, 9_007_199_254_740_992.0]))
+        }
+        Role::DegreesOfFreedom => ScalarValue::from(source.pick(&[0.0, 1.0, 2.0])),
+        Role::Deviations => ScalarValue::from(source.pick(&[0.0, 2.0, 1e300])),
+        Role::Seed => ScalarValue::from(source.pick(&["sma", "first"])),
+        Role::RsiMethod => ScalarValue::from(source.pick(&["wilder", "cutler"])),
+        Role::AtrMethod => ScalarValue::from(source.pick(&["wilder", "simple"])),
         _ => ScalarValue::from(source.pick(&[1.0, 252.0, 0.25, 1e-300, 1e300])),
     }
 }

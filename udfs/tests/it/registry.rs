@@ -2,7 +2,9 @@
 
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionContext;
-use datafusion_functions_finance::{MetricUdaf, SCALARS, ScalarFunction, find, functions, register_all, register_in};
+use datafusion_functions_finance::{
+    INDICATORS, IndicatorUdwf, MetricUdaf, SCALARS, ScalarFunction, find, functions, register_all, register_in,
+};
 
 use crate::session::{X, error, number, numbers, register_series, rows, some};
 
@@ -23,7 +25,7 @@ async fn a_bare_registry_gets_functions_and_checks() {
 #[test]
 fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
     let ctx = SessionContext::new();
-    let (before, scalars_before) = (ctx.udafs(), ctx.udfs());
+    let (before, scalars_before, windows_before) = (ctx.udafs(), ctx.udfs(), ctx.udwfs());
     register_in(&ctx).unwrap();
     let names: Vec<&str> = functions().flat_map(|m| std::iter::once(&m.name).chain(m.aliases).copied()).collect();
     for name in &names {
@@ -39,5 +41,12 @@ fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
             assert_eq!(ScalarFunction::of(&ctx.udf(name).unwrap()).unwrap().scalar().name, scalar.name);
         }
     }
+    for indicator in INDICATORS {
+        for name in indicator.page().names() {
+            assert!(!windows_before.contains(name) && !ctx.udafs().contains(name), "{name} hides a function of the engine, or is hidden");
+            assert_eq!(IndicatorUdwf::of(&ctx.udwf(name).unwrap()).unwrap().indicator().name, indicator.name);
+        }
+    }
+    assert!(IndicatorUdwf::of(&ctx.udwf("lag").unwrap()).is_none());
     assert!(ScalarFunction::of(&ctx.udf("abs").unwrap()).is_none());
 }

@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{SortExpr, col};
 use datafusion::prelude::SessionContext;
-use datafusion_functions_finance::{DeclaredOrder, RequireTimeOrder, TimeOrder, all_functions};
+use datafusion_functions_finance::{DeclaredOrder, RequireTimeOrder, TimeOrder, register_functions};
 
 use crate::session::{X, batch, error, number, numbers, pick, register_series, rows, session, some};
 
@@ -131,10 +131,10 @@ fn of_profits(table: &dyn TableProvider) -> Option<TimeOrder> {
 }
 
 fn session_with(lookup: DeclaredOrder) -> SessionContext {
-    let mut state =
-        SessionStateBuilder::new().with_default_features().with_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(lookup)));
-    state.aggregate_functions().get_or_insert_default().extend(all_functions().unwrap());
-    SessionContext::new_with_state(state.build())
+    let rule = Arc::new(RequireTimeOrder::new().with_lookup(lookup));
+    let mut state = SessionStateBuilder::new().with_default_features().with_analyzer_rule(rule).build();
+    register_functions(&mut state).unwrap();
+    SessionContext::new_with_state(state)
 }
 
 #[tokio::test]
@@ -166,6 +166,8 @@ async fn rows_of_several_series_have_no_order_among_each_other() {
         "max_drawdown_pnl(pnl) FROM t GROUP BY s ORDER BY s LIMIT 1",
         "max_drawdown_pnl(pnl) FROM t AS other GROUP BY s, d > 7 ORDER BY s LIMIT 1",
         "max_drawdown_pnl(pnl) OVER (PARTITION BY s) FROM t ORDER BY s LIMIT 1",
+        "drawdown_pnl(pnl) OVER (PARTITION BY s) FROM t ORDER BY s, d LIMIT 1 OFFSET 1",
+        "drawdown_pnl(pnl) OVER () FROM t WHERE s = 'a' ORDER BY d LIMIT 1 OFFSET 1",
     ] {
         assert_eq!(numbers(&ctx, &format!("SELECT {one}")).await, [Some(-3.0)], "{one}");
     }
@@ -175,6 +177,9 @@ async fn rows_of_several_series_have_no_order_among_each_other() {
         ("max_drawdown_pnl(pnl) FROM t GROUP BY d", "SELECT max_drawdown_pnl(total ORDER BY date) FROM (SELECT date, sum(pnl) AS total"),
         ("max_drawdown_pnl(pnl) FROM t GROUP BY ROLLUP(s)", "add GROUP BY s"),
         ("max_drawdown_pnl(pnl) OVER () FROM t", "add PARTITION BY s"),
+        ("calmar_ratio(pnl, 53) FROM t", "SELECT calmar_ratio(total, 53 ORDER BY date) FROM (SELECT date, sum(pnl) AS total"),
+        ("sma(pnl, 3) OVER () FROM t", "add PARTITION BY s, as in sma(pnl, 3) OVER (PARTITION BY s), or choose one by WHERE s = '...'"),
+        ("sma(pnl, 3) OVER (PARTITION BY d) FROM t", "add PARTITION BY s"),
     ] {
         let message = error(&ctx, &format!("SELECT {mixed}")).await;
         assert!(message.contains("mixes the rows of several series") && message.contains(remedy), "{mixed}: {message}");
