@@ -93,8 +93,11 @@ fn tables_columns_and_functions_are_described() {
     let answer = prompt.ask("\\d mine");
     assert!(answer.contains("strategy │ VARCHAR") && answer.contains("pnl      │ DOUBLE") && answer.contains("rows 50"), "{answer}");
     assert!(prompt.ask("\\d mien").contains("did you mean 'mine'"));
-    let answer = prompt.ask("\\df drawdown");
+    let answer = prompt.ask("\\df *drawdown*");
     assert!(answer.contains("max_drawdown_pnl") && answer.contains("max_drawdown ") && answer.contains("aggregate"), "{answer}");
+    assert!(answer.contains("drawdown_pnl ") && answer.contains("window"), "{answer}");
+    let answer = prompt.ask("\\df drawdown");
+    assert!(answer.contains("drawdown(r) OVER (ORDER BY time)"), "{answer}");
     let answer = prompt.ask("\\df sharpe_ratio");
     assert!(answer.contains("sharpe_ratio(") && answer.contains("periods_per_year"), "{answer}");
     assert!(prompt.ask("\\df no_such_function").contains("\\df * lists all"));
