@@ -123,13 +123,7 @@ impl Constants {
             resamples: 1000,
             seed: 0,
         };
-        for argument in page.arguments {
-            let value = match argument.default {
-                DefaultValue::Required | DefaultValue::Absent => continue,
-                DefaultValue::Number(x) => ScalarValue::Float64(Some(x)),
-                DefaultValue::Flag(x) => ScalarValue::Boolean(Some(x)),
-                DefaultValue::Text(x) => ScalarValue::from(x),
-            };
+        for (argument, value) in page.defaults() {
             let valid = constants.set(argument.role, &value);
             debug_assert!(valid, "default of {}({})", page.name, argument.name);
         }

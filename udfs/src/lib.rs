@@ -23,7 +23,7 @@
 //! * Numeric arguments of any type are read as DOUBLE. Returns are simple returns of one period, results are fractions, never percents;
 //!   currency stays in its currency. A loss is ≤ 0 (the legacy family keeps its own sign).
 //! * A row whose value is NULL is skipped. Undefined is NULL: no rows, too few rows, nothing to divide by; never infinity, never 0 as a
-//!   guess, never an error. NaN is not NULL: one NaN makes a DOUBLE result NaN and a BIGINT result NULL. The legacy family counts NULL as 0.
+//!   guess, never an error. Infinite input, and values that overflow, give what IEEE arithmetic gives. NaN is not NULL: one NaN makes a DOUBLE result NaN and a BIGINT result NULL. The legacy family counts NULL as 0.
 //! * Rates are annual and are spread geometrically over `periods_per_year` (252 unless given). Everything after the series must be
 //!   constant; a wrong type, count, range or method is a planning error that names the allowed values.
 //! * Path metrics need a time order: `f(x ORDER BY t)`, `f(x) OVER (ORDER BY t)`, or a table that declares its order. Otherwise planning
@@ -82,7 +82,8 @@ pub use udaf::MetricUdaf;
 /// # Errors
 /// None for the table as it is; see [`MetricUdaf::try_new`].
 pub fn all_functions() -> Result<Vec<Arc<AggregateUDF>>> {
-    functions().map(|metric| Ok(Arc::new(AggregateUDF::from(MetricUdaf::try_new(metric)?)))).collect()
+    let named = functions().flat_map(|metric| std::iter::once(MetricUdaf::try_new(metric)).chain(MetricUdaf::aliases(metric)));
+    named.map(|function| Ok(Arc::new(AggregateUDF::from(function?)))).collect()
 }
 
 /// Every window indicator, ready for a registry.

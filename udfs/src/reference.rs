@@ -200,7 +200,7 @@ change the entry and run the tests with `UPDATE_FUNCTIONS_MD=1`.
 - Numbers of any type are read as DOUBLE. Returns are simple returns of one period, results are fractions, never percents; currency stays in
   its currency. A loss is \\<= 0 (the legacy family keeps its own sign).
 - A row whose value is NULL is skipped (legacy family: counts as 0). Undefined is NULL: never infinity, never 0 as a guess. One NaN makes a
-  DOUBLE NaN and a count NULL.
+  DOUBLE NaN and a count NULL. Infinite input, and values that overflow, give what IEEE arithmetic gives.
 - Arguments in brackets may be left out from the right; they are constants of the call, and a wrong type, count, range or name is an error
   before the query runs. They may be named: `sharpe_ratio(ret, risk_free => 0.02)`; to name one, the ones before it must be given too.
 - Path functions need a time order: `f(x ORDER BY day)`, `f(x) OVER (ORDER BY day)`, or a table that declares its order. Rows with equal

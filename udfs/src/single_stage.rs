@@ -14,7 +14,8 @@
 //!
 //! A first stage that keeps every row saves nothing: it holds all rows once more and sends them on in lists.
 //!
-//! Left as they are: stages over input in the order of the groups, which finish their groups early; and grouping sets.
+//! Left as they are: stages over input in the order of the groups, which finish their groups early; grouping sets; and stages in which
+//! another function takes its rows in an order (`array_agg(x ORDER BY t)`), as one stage behind a repartition would see them in none.
 
 use std::sync::Arc;
 
@@ -64,8 +65,9 @@ fn combined(last: &AggregateExec) -> Result<Option<AggregateExec>> {
         return Ok(None);
     }
     let Some(first) = first_stage(last.input()) else { return Ok(None) };
-    let unsorted = first.input_order_mode() == &InputOrderMode::Linear;
-    if !unsorted || first.group_expr().has_grouping_set() || !first.aggr_expr().iter().any(|call| keeps_rows(call)) {
+    let calls = first.aggr_expr();
+    let unsorted = first.input_order_mode() == &InputOrderMode::Linear && !calls.iter().any(|call| relies_on_order(call));
+    if !unsorted || first.group_expr().has_grouping_set() || !calls.iter().any(|call| keeps_rows(call)) {
         return Ok(None);
     }
     let rows = undistributed(first.input());
@@ -76,8 +78,8 @@ fn combined(last: &AggregateExec) -> Result<Option<AggregateExec>> {
         let by_group = Partitioning::Hash(first.group_expr().input_exprs(), partitions);
         (AggregateMode::SinglePartitioned, Arc::new(RepartitionExec::try_new(rows, by_group)?))
     };
-    let (groups, calls, filters) = (first.group_expr().clone(), first.aggr_expr().to_vec(), first.filter_expr().to_vec());
-    let aggregate = AggregateExec::try_new(mode, groups, calls, filters, rows, first.input_schema())?;
+    let (groups, filters) = (first.group_expr().clone(), first.filter_expr().to_vec());
+    let aggregate = AggregateExec::try_new(mode, groups, calls.to_vec(), filters, rows, first.input_schema())?;
     Ok(Some(aggregate.with_limit_options(last.limit_options())))
 }
 
@@ -100,4 +102,9 @@ fn undistributed(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 /// Whether the state of a call is its rows.
 fn keeps_rows(call: &AggregateFunctionExpr) -> bool {
     MetricUdaf::of(call.fun()).is_some_and(|function| function.keeps_rows(&call.expressions(), call.is_distinct()))
+}
+
+/// Whether a call needs its rows to arrive in the order that it names. Metrics sort by themselves what does not.
+fn relies_on_order(call: &AggregateFunctionExpr) -> bool {
+    MetricUdaf::of(call.fun()).is_none() && !call.order_bys().is_empty()
 }

@@ -8,8 +8,9 @@
 //! after:   Aggregate: groupBy=[[symbol]], aggr=[[max_drawdown(ret) ORDER BY [date ASC] AS max_drawdown(ret)]]
 //! ```
 //!
-//! A table of several series (a strategy table) declares the order of each series, not one of its rows among each other: without a
-//! grouping by series, or a filter that leaves one, the order of the table is not used.
+//! A table of several series (a strategy table) declares the order of each series, not one of its rows among each other: a call needs a
+//! grouping by series, a filter that leaves one, or an order that names the series. An order written for such a table that stops short
+//! of the declared one (`ORDER BY date` where a date has several slots) is completed by the keys that follow.
 //!
 //! Left out on purpose: orders that a sub-query's own `ORDER BY`, a join or a union might happen to keep. SQL does not promise them.
 
@@ -19,6 +20,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusion_err, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::datasource::listing::ListingTable;
@@ -144,6 +146,18 @@ impl RequireTimeOrder {
 }
 
 impl TimeOrder {
+    /// The keys that follow those written, in the direction of these; none where the written order is another one.
+    fn rest_after(&self, order: &[SortExpr]) -> Vec<SortExpr> {
+        let backwards = order.first().zip(self.keys.first()).is_some_and(|(written, declared)| written.asc != declared.asc);
+        let follows =
+            |(written, declared): (&SortExpr, &SortExpr)| written.expr == declared.expr && (written.asc != declared.asc) == backwards;
+        if order.len() > self.keys.len() || !order.iter().zip(&self.keys).all(follows) {
+            return vec![];
+        }
+        let turned = |key: &SortExpr| SortExpr { asc: key.asc != backwards, nulls_first: key.nulls_first != backwards, ..key.clone() };
+        self.keys[order.len()..].iter().map(turned).collect()
+    }
+
     /// The order with every column replaced; `None` when one of them is out of reach.
     fn renamed(self, replacement: impl Fn(&Column) -> Option<Column>) -> Option<Self> {
         let series = match self.series {
@@ -311,19 +325,32 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The order to add to a call: none, or the declared one.
+    /// The keys to add to a call: none, the declared ones, or those that a written order lacks of the declared one.
+    ///
+    /// # Errors
+    /// A planning error where there is no order, and where rows of several series would be mixed.
     fn missing_order(&self, page: &Page, args: &[Expr], order: &[SortExpr]) -> Result<Vec<SortExpr>> {
-        let needs_order = matches!(page.kind, Kind::PathAggregate | Kind::Window);
-        if !needs_order || !order.is_empty() {
+        if !matches!(page.kind, Kind::PathAggregate | Kind::Window) {
             return Ok(vec![]);
         }
-        match self.declared {
-            None => plan_err!("{}", missing(page.name, &written(args), self.over)),
-            Some(TimeOrder { series: Some(series), .. }) if !self.groups.iter().any(|group| is_column(group, series)) => {
-                plan_err!("{}", self.several_series(page, args, &series.name))
-            }
-            Some(declared) => Ok(declared.keys.clone()),
+        let Some(declared) = self.declared else {
+            return if order.is_empty() { plan_err!("{}", missing(page.name, &written(args), self.over)) } else { Ok(vec![]) };
+        };
+        if let Some(series) = declared.series.as_ref().filter(|series| !self.tells_apart(series, order)) {
+            return plan_err!("{}", self.several_series(page, args, &series.name));
         }
+        Ok(match order {
+            [] => declared.keys.clone(),
+            // Rows with equal keys are peers of one window frame: more keys would change the frame.
+            _ if self.over => vec![],
+            _ => declared.rest_after(order),
+        })
+    }
+
+    /// Whether rows of two series never meet, or in an order that the user wrote.
+    fn tells_apart(&self, series: &Column, order: &[SortExpr]) -> bool {
+        let mentions = |key: &SortExpr| key.expr.column_refs().contains(series);
+        self.groups.iter().any(|group| is_column(group, series)) || order.iter().any(mentions)
     }
 
     /// The message for a call over the mixed rows of several series.
@@ -362,7 +389,7 @@ fn written(args: &[Expr]) -> String {
         }
         let unqualified = inner.clone().transform(|e| {
             Ok(match e {
-                Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+                Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(quote_identifier(&column.name)))),
                 other => Transformed::no(other),
             })
         });

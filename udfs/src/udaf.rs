@@ -20,8 +20,8 @@ use crate::metric::{Metric, ResultKind};
 /// A metric of the table as a DataFusion aggregate function.
 #[derive(Debug, Clone)]
 pub struct MetricUdaf {
+    name: &'static str,
     metric: &'static Metric,
-    aliases: Vec<String>,
     signature: Signature,
     documentation: Arc<Documentation>,
     in_time_order: bool,
@@ -33,10 +33,23 @@ impl MetricUdaf {
     /// # Errors
     /// Argument names that DataFusion does not accept; a test excludes them for the table.
     pub fn try_new(metric: &'static Metric) -> Result<Self> {
+        Self::called(metric.name, metric)
+    }
+
+    /// The functions of a metric's aliases. Functions of their own, as the columns of calls by a DataFusion alias are named by the arguments
+    /// alone: `sharpe(x), sharpe(x) FILTER (WHERE x > 0)` would be two columns of one name.
+    ///
+    /// # Errors
+    /// As [`Self::try_new`].
+    pub fn aliases(metric: &'static Metric) -> impl Iterator<Item = Result<Self>> {
+        metric.aliases.iter().map(move |alias| Self::called(alias, metric))
+    }
+
+    fn called(name: &'static str, metric: &'static Metric) -> Result<Self> {
         let names = metric.arguments.iter().map(|argument| argument.name).collect();
         Ok(Self {
+            name,
             metric,
-            aliases: metric.aliases.iter().map(ToString::to_string).collect(),
             signature: Signature::new(TypeSignature::UserDefined, Volatility::Immutable).with_parameter_names(names)?,
             documentation: Arc::new(metric.page().documentation()),
             in_time_order: false,
@@ -93,7 +106,7 @@ impl MetricUdaf {
 
 impl PartialEq for MetricUdaf {
     fn eq(&self, other: &Self) -> bool {
-        self.metric.name == other.metric.name && self.in_time_order == other.in_time_order
+        self.name == other.name && self.in_time_order == other.in_time_order
     }
 }
 
@@ -101,17 +114,13 @@ impl Eq for MetricUdaf {}
 
 impl Hash for MetricUdaf {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.metric.name, self.in_time_order).hash(state);
+        (self.name, self.in_time_order).hash(state);
     }
 }
 
 impl AggregateUDFImpl for MetricUdaf {
     fn name(&self) -> &str {
-        self.metric.name
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
+        self.name
     }
 
     fn signature(&self) -> &Signature {

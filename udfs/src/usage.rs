@@ -17,6 +17,19 @@ use crate::reference::Page;
 pub(crate) type Given = Vec<(&'static Argument, ScalarValue)>;
 
 impl Page {
+    /// The arguments that have a default, with its value.
+    pub(crate) fn defaults(&self) -> impl Iterator<Item = (&'static Argument, ScalarValue)> + use<> {
+        self.arguments.iter().filter_map(|argument| {
+            let value = match argument.default {
+                DefaultValue::Required | DefaultValue::Absent => return None,
+                DefaultValue::Number(x) => ScalarValue::Float64(Some(x)),
+                DefaultValue::Flag(x) => ScalarValue::Boolean(Some(x)),
+                DefaultValue::Text(x) => ScalarValue::from(x),
+            };
+            Some((argument, value))
+        })
+    }
+
     /// # Errors
     /// A planning error when the number of arguments fits no form of the call.
     fn check_count(&self, given: usize) -> Result<()> {

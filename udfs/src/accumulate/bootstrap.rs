@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
-use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::common::{Result, internal_datafusion_err, resources_err};
 
 use super::keep::{Keep, groups};
 use super::{Call, Input};
@@ -30,6 +30,9 @@ fn fields() -> Fields {
     let double = |name: &str| Field::new(name, DataType::Float64, true);
     Fields::from(vec![double("estimate"), double("lower"), double("upper"), Field::new("undefined", DataType::Int64, true)])
 }
+
+/// Most random draws for one interval, some tens of seconds.
+const MOST_DRAWS: usize = 2_000_000_000;
 
 /// The metric over sorted values without NaN; `None` is undefined.
 type Statistic = Box<dyn Fn(&[f64]) -> Option<f64> + Send + Sync>;
@@ -105,6 +108,17 @@ impl KeepResampled {
         Ok(Self { values, statistic, constants: call.constants, distinct: call.distinct })
     }
 
+    /// Refuses what would hold a thread for minutes, as nothing can interrupt it.
+    fn affordable(&self, rows: usize) -> Result<()> {
+        let resamples = self.constants.resamples;
+        if rows.saturating_mul(resamples) <= MOST_DRAWS {
+            return Ok(());
+        }
+        resources_err!(
+            "bootstrap_interval: {resamples} resamples of {rows} rows are more than {MOST_DRAWS} draws: lower resamples, or group the rows"
+        )
+    }
+
     /// The interval of sorted values.
     fn interval(&self, sorted: &[f64]) -> Interval {
         let Some(last) = sorted.last().filter(|_| sorted.len() > 1) else { return Interval::default() };
@@ -159,12 +173,12 @@ impl Keep for KeepResampled {
     }
 
     fn evaluate(&self, items: &mut [f64], ends: &[usize]) -> Result<ArrayRef> {
-        let intervals: Vec<Interval> = groups(items, ends)
-            .map(|rows| {
-                let kept = sort(rows, self.distinct);
-                self.interval(&rows[..kept])
-            })
-            .collect();
+        let intervals = groups(items, ends).map(|rows| {
+            let kept = sort(rows, self.distinct);
+            self.affordable(kept)?;
+            Ok(self.interval(&rows[..kept]))
+        });
+        let intervals = intervals.collect::<Result<Vec<_>>>()?;
         let doubles = |field: fn(&Interval) -> Option<f64>| Arc::new(intervals.iter().map(field).collect::<Float64Array>()) as ArrayRef;
         let undefined: Int64Array = intervals.iter().map(|interval| interval.undefined).collect();
         let columns = vec![doubles(|i| i.estimate), doubles(|i| i.lower), doubles(|i| i.upper), Arc::new(undefined)];

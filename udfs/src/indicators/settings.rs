@@ -7,7 +7,6 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::constants::{Role, number, text};
-use crate::metric::Default as DefaultValue;
 use crate::reference::Page;
 use crate::usage::Given;
 
@@ -59,13 +58,7 @@ pub(crate) struct Settings {
 impl Settings {
     fn defaults(page: &Page) -> Self {
         let mut settings = Self { n: 1, fast: 1, slow: 2, signal: 1, deviations: 0.0, ddof: 0, seed: Seed::Mean, method: Method::Wilder };
-        for argument in page.arguments {
-            let value = match argument.default {
-                DefaultValue::Required | DefaultValue::Absent => continue,
-                DefaultValue::Number(x) => ScalarValue::Float64(Some(x)),
-                DefaultValue::Flag(x) => ScalarValue::Boolean(Some(x)),
-                DefaultValue::Text(x) => ScalarValue::from(x),
-            };
+        for (argument, value) in page.defaults() {
             let valid = settings.set(argument.role, &value);
             debug_assert!(valid, "default of {}({})", page.name, argument.name);
         }

@@ -24,7 +24,7 @@ const RESAMPLES: Argument = Argument {
     name: "resamples",
     role: Role::Resamples,
     default: Default::Number(1000.0),
-    doc: "Number of resamples; the time taken is proportional to it and to the rows.",
+    doc: "Number of resamples; the time taken is proportional to it and to the rows, of whose product more than 2 billion are refused.",
 };
 
 const SEED: Argument = Argument {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use datafusion::common::ScalarValue;
 
-use crate::session::{R, X, close, number, numbers, refusal, register, register_series, rows, session, session_of, some};
+use crate::session::{R, X, close, error, number, numbers, refusal, register, register_series, rows, session, session_of, some};
 
 const FIELDS: &str = "v['estimate'], v['lower'], v['upper'], v['undefined']";
 
@@ -129,4 +129,10 @@ async fn wrong_calls_are_refused_while_planning() {
         let message = refusal(&ctx, &format!("SELECT {call} FROM t")).await;
         assert!(parts.iter().all(|part| message.contains(part)), "{call}: {message}");
     }
+}
+
+#[tokio::test]
+async fn more_draws_than_anyone_waits_for_are_refused() {
+    let message = error(&session(), "SELECT bootstrap_interval(value, 'volatility', 0.95, 1000000) FROM generate_series(1, 2001)").await;
+    assert!(message.contains("1000000 resamples of 2001 rows") && message.contains("lower resamples"), "{message}");
 }

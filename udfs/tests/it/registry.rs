@@ -50,3 +50,14 @@ fn every_name_and_alias_is_registered_and_nothing_of_the_engine_is_lost() {
     assert!(IndicatorUdwf::of(&ctx.udwf("lag").unwrap()).is_none());
     assert!(ScalarFunction::of(&ctx.udf("abs").unwrap()).is_none());
 }
+
+#[tokio::test]
+async fn calls_by_an_alias_are_columns_of_their_own() {
+    let ctx = SessionContext::new();
+    register_in(&ctx).unwrap();
+    register_series(&ctx, "t", &some(X));
+    let sql = "SELECT sharpe(x), sharpe(x) FILTER (WHERE x > 0), sharpe(DISTINCT x), calmar(x / 1000 ORDER BY d), calmar(x / 1000 ORDER BY d DESC), \
+               sharpe(x) OVER (ORDER BY d), sharpe(x) OVER (ORDER BY d DESC) FROM t GROUP BY x, d";
+    let names = ctx.sql(sql).await.unwrap().schema().field_names();
+    assert!(names[0].starts_with("sharpe(") && names[1].contains("FILTER") && names[2].contains("DISTINCT"), "{names:?}");
+}

@@ -204,3 +204,28 @@ async fn rows_with_equal_keys_are_taken_by_value_however_they_arrive() {
         }
     }
 }
+
+/// Tables with a column `slot` hold several rows a day.
+fn of_slots(table: &dyn TableProvider) -> Option<TimeOrder> {
+    table.schema().column_with_name("slot").map(|_| vec![col("d").sort(true, false), col("slot").sort(true, false)].into())
+}
+
+#[tokio::test]
+async fn an_order_that_stops_short_of_the_declared_one_is_completed() {
+    let ctx = session_with(of_slots);
+    let values = "(1, 2, 5.0), (1, 1, -4.0), (2, 2, -6.0), (2, 1, 3.0), (2, 3, 1.0)";
+    ctx.sql(&format!("CREATE TABLE t AS SELECT * FROM (VALUES {values}) AS v(d, slot, pnl)")).await.unwrap();
+    for (order, expected) in [
+        ("", -6.0),
+        ("ORDER BY d", -6.0),
+        ("ORDER BY d, slot", -6.0),
+        // 1, -6, 3, 5, -4.
+        ("ORDER BY d DESC", -6.0),
+        // Another order than the declared one stays as it is: 3, -6, 1, -4, 5, and by value within a slot -4, 3, -6, 5, 1.
+        ("ORDER BY d DESC, slot", -9.0),
+        ("ORDER BY slot", -7.0),
+    ] {
+        let found = numbers(&ctx, &format!("SELECT max_drawdown_pnl(pnl {order}) FROM t")).await;
+        assert_eq!(found, [Some(expected)], "{order}");
+    }
+}
