@@ -15,7 +15,7 @@ from measure import binary, peak_mb, print_heading, report, spread, timed
 
 DUCKDB = """
 import duckdb, json, sys, time
-c = duckdb.connect(); c.execute("SET threads = 2")
+c = duckdb.connect(); c.execute("SET threads = 2; SET enable_progress_bar = false")
 start = time.perf_counter()
 row = c.execute(sys.argv[1]).fetchone()
 print(json.dumps({"seconds": time.perf_counter() - start, "row": row}))

@@ -351,6 +351,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
     }
     let options = session.options_mut();
     options.sql_parser.collect_spans = true;
+    // Sorted files stay sorted through a repartition: a merge of streams is cheaper than sorting anew, and needs no memory.
+    options.optimizer.prefer_existing_sort = true;
     options.execution.listing_table_ignore_subdirectory = false;
     Ok(session)
 }

@@ -339,12 +339,15 @@ impl Source<'_> {
         if let Some(series) = declared.series.as_ref().filter(|series| !self.tells_apart(series, order)) {
             return plan_err!("{}", self.several_series(page, args, &series.name));
         }
-        Ok(match order {
+        let keys = match order {
             [] => declared.keys.clone(),
             // Rows with equal keys are peers of one window frame: more keys would change the frame.
             _ if self.over => vec![],
             _ => declared.rest_after(order),
-        })
+        };
+        // What is the same in all rows of a group need not be kept with each; but a call without any key would have no order.
+        let varies = |key: &SortExpr| !self.groups.contains(&key.expr);
+        Ok(if keys.iter().any(varies) { keys.into_iter().filter(varies).collect() } else { keys })
     }
 
     /// Whether rows of two series never meet, or in an order that the user wrote.

@@ -158,7 +158,7 @@ impl<W: Walk> Keep for KeepTimed<W> {
 
     fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, mut keep: impl FnMut(usize, Timed)) -> Result<()> {
         let times = match &self.times {
-            Some(times) => Some(times.encoder.encode(values.get(1..2).ok_or_else(no_time)?)?),
+            Some(times) => Some(times.encoder.rows(values.get(1..2).ok_or_else(no_time)?)?),
             None => None,
         };
         let time = |i: usize| times.as_ref().map_or_else(Default::default, |times| times.row(i).as_ref().into());
@@ -173,7 +173,7 @@ impl<W: Walk> Keep for KeepTimed<W> {
                 if column.data_type() != &times.data_type {
                     return Err(no_time());
                 }
-                Some(times.encoder.encode(&[Arc::clone(column)])?)
+                Some(times.encoder.rows(&[Arc::clone(column)])?)
             }
             None => None,
         };

@@ -14,7 +14,7 @@ use super::keep::Keep;
 const BLOCK: usize = 128;
 
 /// Rows of the largest chunk of a block; the first is [`FIRST_CHUNK`] long, each following one twice as long.
-const LARGEST_CHUNK: usize = 512;
+const LARGEST_CHUNK: usize = 256;
 const FIRST_CHUNK: usize = 64;
 
 /// The kept rows of all groups; no allocation per group, and no row is ever moved to make room.

@@ -189,7 +189,7 @@ impl OrderedRows {
         let missing = || exec_datafusion_err!("finance function: the order keys are missing from the batch");
         let keys = self.encoder.encode(values.get(self.arguments..).ok_or_else(missing)?)?;
         let mut failed = None;
-        series.rows(filter).each(|i, value| match K::of(keys.row(i).as_ref()) {
+        series.rows(filter).each(|i, value| match keys.key(i) {
             Ok(key) => keep(i, (key, value)),
             Err(error) => failed = Some(error),
         });
