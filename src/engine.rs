@@ -1,5 +1,7 @@
 //! The engine: one database and the SQL session over it. The only place that assembles a session.
 
+mod explanation;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,8 +22,8 @@ use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, bind_versions,
-    dml_base, execute_copy, execute_ddl, execute_dml, information_schema, parse, parse_table_name, plan_whole_table, refuse_passed_over,
-    restore, vacuum,
+    dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name, plan_whole_table,
+    refuse_passed_over, refuse_stored_parameters, restore, unquoted_file, vacuum,
 };
 use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
@@ -50,6 +52,11 @@ impl Parameters {
     /// Binds `$name`.
     pub fn set(&mut self, name: impl Into<String>, value: ScalarValue) {
         self.0.insert(name.into(), value);
+    }
+
+    /// Takes the value of `$name` away; whether there was one.
+    pub fn unset(&mut self, name: &str) -> bool {
+        self.0.remove(name).is_some()
     }
 
     /// Names and values in order of the names.
@@ -163,7 +170,7 @@ impl Engine {
     pub async fn run(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
         let outcome = self.run_command(statement, parameters).await;
         match outcome {
-            Err(Error::Query(query)) => Err(Error::Query(Box::new(self.explained(*query).await))),
+            Err(Error::Query(query)) => Err(Error::Query(Box::new(self.explained(*query, statement).await))),
             other => other,
         }
     }
@@ -179,6 +186,7 @@ impl Engine {
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
             Command::Sql(sql) => {
+                refuse_stored_parameters(statement)?;
                 let state = self.ctx.state();
                 refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
                 self.run_sql(sql, &statement.text, parameters).await
@@ -281,11 +289,13 @@ impl Engine {
     }
 
     /// Adds place and near names to a failed query.
-    async fn explained(&self, mut query: QueryError) -> QueryError {
+    async fn explained(&self, mut query: QueryError, statement: &Statement) -> QueryError {
         let Some(error) = &query.source else { return query };
         if query.position.is_none() {
             query.position = span_of(error);
         }
+        explanation::name_few_columns(&mut query);
+        explanation::speak_sql(&mut query, statement);
         if let Some(page) = unknown_function(&query.message).and_then(reference::page)
             && page.kind == Kind::Window
         {
@@ -296,8 +306,13 @@ impl Engine {
             && query.hint.is_none()
             && let Ok(names) = self.table_names().await
         {
-            query.message = format!("there is no table '{missing}'");
-            query.hint = near(&missing, &names).map(|name| format!("did you mean '{name}'?")).or_else(|| Some(self.tables_hint(&names)));
+            let near = near(missing.name(), &names).map(|name| format!("did you mean '{name}'?"));
+            let (message, hint) = match &missing {
+                Missing::Own(name) => missing_file(name),
+                Missing::Elsewhere(name) => unquoted_file(name).map(|hint| (format!("there is no table '{name}'"), Some(hint))),
+            }
+            .unwrap_or_else(|| (format!("there is no table '{}'", missing.name()), Some(self.tables_hint(&names))));
+            (query.message, query.hint) = (message, near.or(hint));
         }
         query
     }
@@ -395,13 +410,26 @@ fn span_of(error: &DataFusionError) -> Option<Position> {
     (start.line > 0).then_some(Position { line: start.line, column: start.column })
 }
 
+/// A table that planning did not find.
+enum Missing {
+    /// A name in the schema of this database, which may mean a file.
+    Own(String),
+    /// A name with another schema, as it was typed or completed.
+    Elsewhere(String),
+}
+
+impl Missing {
+    fn name(&self) -> &str {
+        let (Self::Own(name) | Self::Elsewhere(name)) = self;
+        name
+    }
+}
+
 /// The table that planning did not find, from DataFusion's message.
-fn missing_table(message: &str) -> Option<String> {
-    let found = message.split_once("table '")?.1;
-    let (name, rest) = found.split_once("' not found")?;
-    let _ = rest;
-    let own = format!("{CATALOG}.{SCHEMA}.");
-    Some(name.strip_prefix(&own).unwrap_or(name).to_owned())
+fn missing_table(message: &str) -> Option<Missing> {
+    let (name, _) = message.split_once("table '")?.1.split_once("' not found")?;
+    let own = name.strip_prefix(CATALOG).and_then(|rest| rest.strip_prefix('.')?.strip_prefix(SCHEMA)?.strip_prefix('.'));
+    Some(own.map_or_else(|| Missing::Elsewhere(name.to_owned()), |own| Missing::Own(own.to_owned())))
 }
 
 /// The function that planning did not find, from DataFusion's message. It looks for window functions only where there is `OVER`.

@@ -161,9 +161,6 @@ async fn create_view(schema: &DirectorySchema, create: &CreateView, text: &str) 
     if taken(schema, name, false, create.or_replace.then_some(TableKind::View)).await? {
         return Ok(());
     }
-    if let Some(parameter) = create.input.get_parameter_names()?.into_iter().next() {
-        return Err(Error::Usage(format!("a view is kept as text and cannot hold the parameter {parameter}: write its value")));
-    }
     let text = with_absolute_paths(text)?;
     schema.check_definition(name, &text).await?;
     write_definition(schema.root(), DefinitionKind::View, name, &text).await

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Result as DfResult, plan_err};
+use datafusion::common::{DataFusionError, Result as DfResult, plan_err};
 use datafusion::datasource::ViewTable;
+use datafusion::datasource::listing::ListingTable;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement as SqlStatement;
 use object_store::path::Path;
-use sqlparser::ast::{Ident, ObjectName};
+use sqlparser::ast::{Ident, ObjectName, Statement as Ast};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::directory::{CATALOG, SCHEMA};
 use super::files::expanded;
-use super::parser::{Command, parse};
-use crate::error::{Error, Result};
+use super::headers::{Columns, require_same_headers};
+use super::parser::{Command, Statement, parse};
+use crate::error::{Error, QueryError, Result};
 use crate::storage::Root;
 
 /// The kinds of definitions and the folder that holds each.
@@ -93,10 +98,61 @@ pub(super) async fn plan_definition(state: &SessionState, name: &str, sql: &str)
             let Some(factory) = state.table_factories().get(&kind) else {
                 return plan_err!("external table '{name}': no reader for {kind}; known are {}", known_formats(state));
             };
-            factory.create(state, &command).await
+            let columns = if command.schema.fields().is_empty() { Columns::Inferred } else { Columns::Declared };
+            let table = factory.create(state, &command).await?;
+            if let Some(files) = table.downcast_ref::<ListingTable>() {
+                require_same_headers(state, files.table_paths(), files.options(), columns).await?;
+            }
+            Ok(table)
         }
         _ => plan_err!("the definition of '{name}' is neither a view nor an external table"),
     }
+}
+
+/// Refuses a parameter in a view or an external table: kept as text, it would have no value when it is used.
+///
+/// # Errors
+/// [`Error::Usage`] naming the parameter and the remedy.
+pub fn refuse_stored_parameters(statement: &Statement) -> Result<()> {
+    let Command::Sql(sql) = &statement.command else { return Ok(()) };
+    let kind = match sql.as_ref() {
+        SqlStatement::Statement(inner) if matches!(inner.as_ref(), Ast::CreateView { .. }) => "a view",
+        SqlStatement::CreateExternalTable(_) => "an external table",
+        _ => return Ok(()),
+    };
+    // A text that was parsed has tokens.
+    let tokens = Tokenizer::new(&GenericDialect {}, &statement.text).tokenize().unwrap_or_default();
+    let parameter = tokens.into_iter().find_map(|token| if let Token::Placeholder(name) = token { Some(name) } else { None });
+    match parameter {
+        Some(name) => Err(Error::Usage(format!(
+            "{kind} is kept as text and cannot hold the parameter {name}\nhint: write its value, or leave the condition out and give it in \
+             the query that reads {kind}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The failure to plan what is defined under `name`, told as such: whoever reads a view need not know what it is made of.
+pub(super) fn broken(kind: DefinitionKind, name: &str, error: DataFusionError) -> DataFusionError {
+    let query = match Error::from(error) {
+        Error::Query(query) => query,
+        other => return other.into(),
+    };
+    let (what, sql) = match kind {
+        DefinitionKind::View => ("view", "VIEW"),
+        DefinitionKind::External => ("external table", "EXTERNAL TABLE"),
+    };
+    let cause = query.message.replace(&format!("{CATALOG}.{SCHEMA}."), "");
+    let missing = cause.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
+    let cause = missing.map_or_else(|| cause.clone(), |table| format!("there is no table '{table}'"));
+    let remedy = match kind {
+        DefinitionKind::View => format!("DROP VIEW {name} removes it"),
+        DefinitionKind::External => format!("DROP TABLE {name} removes it"),
+    };
+    let hint = query.hint.unwrap_or_else(|| format!("{remedy}, CREATE OR REPLACE {sql} {name} makes it anew"));
+    // The place in the definition means nothing in the text that was typed.
+    let message = format!("the {what} '{name}' cannot be read: {cause}");
+    Error::Query(Box::new(QueryError { message, hint: Some(hint), position: None, source: None })).into()
 }
 
 /// Gives what is defined another name: planning looks up every name, and the defined one would lead back here.

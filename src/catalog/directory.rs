@@ -15,7 +15,7 @@ use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
 
-use super::definitions::{DefinitionKind, list_definitions, plan_definition, read_definition};
+use super::definitions::{DefinitionKind, broken, list_definitions, plan_definition, read_definition};
 use super::files::{is_location, listing_table, location_table, split_extension};
 use super::strategy_params::{strategy_names, strategy_params};
 use super::versions::split_version;
@@ -179,7 +179,8 @@ impl DirectorySchema {
         }
         planning.push(name.to_owned());
         let state = self.state()?;
-        let planned = PLANNING.scope(planning, Box::pin(plan_definition(&state, name, &sql))).await?;
+        let planned = PLANNING.scope(planning, Box::pin(plan_definition(&state, name, &sql))).await;
+        let planned = planned.map_err(|error| broken(kind, name, error))?;
         let kind = if kind == DefinitionKind::View { TableKind::View } else { TableKind::External };
         Ok(Some((kind, planned)))
     }

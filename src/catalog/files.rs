@@ -24,6 +24,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use super::glob::{Glob, is_glob};
+use super::headers::{Columns, require_same_headers};
 
 /// One readable file format.
 pub(super) struct Format {
@@ -115,8 +116,9 @@ async fn glob_table(state: &SessionState, location: &str) -> DfResult<Arc<dyn Ta
         );
     };
     let (urls, files): (Vec<_>, Vec<_>) = files.into_iter().filter(|(_, file)| format_of(file.location.as_ref()).is_some()).unzip();
-    let schema = format.infer_schema(state, &store, &files).await?;
     let options = ListingOptions::new(format).with_file_extension(extension);
+    require_same_headers(state, &urls, &options, Columns::Inferred).await?;
+    let schema = options.format.infer_schema(state, &store, &files).await?;
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
@@ -203,6 +205,7 @@ pub(super) async fn listing_table(state: &SessionState, url: ListingTableUrl) ->
         return plan_err!("the format of {first} is unknown: known extensions are {}", known_extensions());
     };
     let options = ListingOptions::new(format).with_file_extension(extension);
+    require_same_headers(state, std::slice::from_ref(&url), &options, Columns::Inferred).await?;
     let partitions = options.infer_partitions(state, &url).await?;
     let partitions = partitions.into_iter().map(|name| (name, datafusion::arrow::datatypes::DataType::Utf8)).collect();
     let options = options.with_table_partition_cols(partitions);
@@ -243,7 +246,8 @@ fn format_of(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
     Some(((format.open)(compression), format!(".{extension}")))
 }
 
-fn known_extensions() -> String {
+/// The extensions of every format, for messages.
+pub(super) fn known_extensions() -> String {
     FORMATS.iter().flat_map(|format| format.extensions).copied().collect::<Vec<_>>().join(", ")
 }
 

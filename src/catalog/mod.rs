@@ -5,6 +5,8 @@
 //! | `parser` | the dialect, statements with their places, `VERSION AS OF`, `RESTORE TABLE`, `VACUUM` |
 //! | `directory` | the schema over the directory: which name is which table |
 //! | `files`, `glob` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
+//! | `headers` | CSV files that are read as one table must have the same columns in the same order |
+//! | `missing` | what to say of a file that is not there |
 //! | `definitions`, `absolute` | views and external tables, kept as their own SQL text, with absolute paths |
 //! | `copy` | `COPY (...) TO`, whole or not at all |
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
@@ -20,7 +22,9 @@ mod directory;
 mod dml;
 mod files;
 mod glob;
+mod headers;
 mod information;
+mod missing;
 mod parser;
 mod strategy_params;
 mod system;
@@ -30,9 +34,11 @@ mod whole_table;
 
 pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
+pub use definitions::refuse_stored_parameters;
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
 pub use information::{INFORMATION_SCHEMA, information_schema};
+pub use missing::{missing_file, unquoted_file};
 pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over};
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use versions::bind_versions;

@@ -68,6 +68,11 @@ impl Lexer {
         }
     }
 
+    /// Whether `text` ends inside a text or a comment, where everything belongs to it.
+    pub(crate) fn ends_inside_text(&self, text: &str) -> bool {
+        self.tokens(text).1.is_some_and(|mistake| OPEN_ENDED.iter().any(|message| mistake.contains(message)))
+    }
+
     /// The pieces of `text` in order, without blanks; a tail that is no token is left out.
     pub(crate) fn pieces(&self, text: &str) -> Vec<Lexeme> {
         let (tokens, _) = self.tokens(text);
@@ -149,6 +154,16 @@ mod tests {
         }
         for whole in ["select 1;", "select ';';", "select 1; -- done", "select 1; /* done */  \n", "", "  ", "-- only a remark"] {
             assert!(lexer().is_complete(whole), "{whole}");
+        }
+    }
+
+    #[test]
+    fn an_open_text_or_comment_takes_what_follows() {
+        for open in ["select 'a\n", "select 1 /* b\n", "select \"c\n"] {
+            assert!(lexer().ends_inside_text(open), "{open}");
+        }
+        for closed in ["select 'a'\n", "select 1 -- it's\n", "select\n", ""] {
+            assert!(!lexer().ends_inside_text(closed), "{closed}");
         }
     }
 

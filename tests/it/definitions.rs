@@ -68,6 +68,37 @@ async fn a_broken_view_does_not_hide_the_others() {
     assert!(row(&engine, "SHOW datafusion.execution.batch_size").await.contains("8192"));
 }
 
+#[tokio::test]
+async fn a_broken_view_is_named_with_what_it_lacks() {
+    let engine = Engine::in_memory().await.expect("engine");
+    engine.sql("CREATE TABLE c1 AS SELECT 1 AS a").await.expect("table");
+    engine.sql("CREATE VIEW inner_view AS SELECT a FROM c1").await.expect("view");
+    engine.sql("CREATE VIEW outer_view AS SELECT a FROM inner_view").await.expect("view");
+    engine.sql("DROP TABLE c1").await.expect("dropped");
+    let message = error(&engine, "SELECT * FROM inner_view").await;
+    assert!(message.starts_with("the view 'inner_view' cannot be read: there is no table 'c1'\n"), "{message}");
+    assert!(message.contains("DROP VIEW inner_view"), "{message}");
+    let message = error(&engine, "SELECT * FROM outer_view").await;
+    assert!(message.contains("the view 'outer_view' cannot be read: the view 'inner_view' cannot be read: there is no table"), "{message}");
+    engine.sql("CREATE TABLE c1 AS SELECT 1 AS other").await.expect("table");
+    let message = error(&engine, "SELECT * FROM inner_view").await;
+    assert!(message.contains("'inner_view' cannot be read: No field named a"), "{message}");
+}
+
+#[tokio::test]
+async fn parameters_in_definitions_are_refused() {
+    let engine = Engine::in_memory().await.expect("engine");
+    engine.sql("CREATE TABLE t AS SELECT 2024 AS year").await.expect("table");
+    let statement = engine.parse("CREATE VIEW v AS SELECT * FROM t WHERE year = $y").expect("parses").remove(0);
+    let mut parameters = Parameters::new();
+    parameters.set("y", Parameters::parse_value("2024"));
+    let refused = engine.run(&statement, &parameters).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("a view is kept as text and cannot hold the parameter $y\nhint: write its value"), "{refused}");
+    assert!(error(&engine, "SELECT * FROM v").await.contains("there is no table 'v'"), "nothing was kept");
+    engine.sql("CREATE VIEW v AS SELECT '$y' AS text FROM t -- $z").await.expect("no parameters");
+    assert_eq!(row(&engine, "SELECT text FROM v").await, "$y");
+}
+
 #[test]
 fn the_prompt_lists_a_broken_view_with_its_problem() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -69,6 +69,81 @@ async fn files_of_two_formats_are_not_read_as_one_table() {
 }
 
 #[tokio::test]
+async fn csv_files_with_other_columns_are_never_read_as_one_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    write(root, "y1.csv", "d,a,b\n1,1,2\n");
+    write(root, "y2.csv", "d,b,a\n1,200,100\n");
+    write(root, "db/plain/1.csv", "d,a,b\n1,1,2\n");
+    write(root, "db/plain/2.csv", "d,b,a\n1,200,100\n");
+    write(root, "other/1.csv", "d,a\n1,2\n");
+    write(root, "other/2.csv", "d,a,b\n1,2,3\n");
+    let engine = Engine::open(&root.join("db").display().to_string()).await.expect("engine");
+    let here = root.display();
+    let both = format!("SELECT sum(a), sum(b) FROM '{here}/y[12].csv'");
+    let message = error(&engine, &both).await;
+    for part in ["y1.csv", "y2.csv", "column 2 is 'b' here and 'a' there", "another order", "UNION ALL BY NAME"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let remedy = message.split_once("by name: ").expect("a remedy").1;
+    assert_eq!(row(&engine, &format!("SELECT sum(a), sum(b) FROM ({remedy})")).await, "101|202");
+    assert!(error(&engine, "SELECT sum(a) FROM plain").await.contains("plain/2.csv: its columns differ"), "a folder of the database");
+    let message = error(&engine, &format!("SELECT * FROM '{here}/other/'")).await;
+    assert!(message.contains("other/2.csv") && message.contains("column 3 is 'b' here and missing there"), "{message}");
+    for columns in ["", " (d BIGINT, a BIGINT, b BIGINT)"] {
+        let define =
+            format!("CREATE EXTERNAL TABLE e{columns} STORED AS CSV LOCATION '{here}/y*.csv' OPTIONS ('format.has_header' 'true')");
+        assert!(error(&engine, &define).await.contains("column 2 is 'b' here"), "{define}");
+    }
+    write(root, "named/1.csv", "day;x\n1;2\n");
+    write(root, "named/2.csv", "Tag;wert\n1;3\n");
+    let options = "OPTIONS ('format.has_header' 'true', 'format.delimiter' ';')";
+    let define = format!("CREATE EXTERNAL TABLE n (d BIGINT, v BIGINT) STORED AS CSV LOCATION '{here}/named/' {options}");
+    engine.sql(&define).await.expect("columns that are named by the statement");
+    assert_eq!(row(&engine, "SELECT sum(v) FROM n").await, "5");
+    write(root, "bare/1.csv", "1,2\n");
+    write(root, "bare/2.csv", "3,4\n");
+    let define = format!("CREATE EXTERNAL TABLE f STORED AS CSV LOCATION '{here}/bare/' OPTIONS ('format.has_header' 'false')");
+    engine.sql(&define).await.expect("files without headers");
+    assert_eq!(row(&engine, "SELECT sum(column_1), count(*) FROM f").await, "4|2");
+}
+
+#[tokio::test]
+async fn headers_of_compressed_and_of_many_files_are_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path().display();
+    let engine = Engine::in_memory().await.expect("engine");
+    for (name, columns) in [("1", "1 AS a, 2 AS b"), ("2", "3 AS b, 4 AS a")] {
+        engine.sql(&format!("COPY (SELECT {columns}) TO '{here}/z{name}.csv.gz'")).await.expect("written");
+    }
+    let message = error(&engine, &format!("SELECT * FROM '{here}/*.csv.gz'")).await;
+    assert!(message.contains("z2.csv.gz") && message.contains("column 1 is 'b' here and 'a' there"), "{message}");
+    let wide: Vec<String> = (0..4_000).map(|i| format!("strategy_{i}")).collect();
+    let text = format!("{}\r\n{}\r\n", wide.join(","), vec!["1"; wide.len()].join(","));
+    (0..40).for_each(|i| write(folder.path(), &format!("many/{i:02}.csv"), &text));
+    assert_eq!(row(&engine, &format!("SELECT sum(strategy_3999) FROM '{here}/many/'")).await, "40");
+    write(folder.path(), "many/17.csv", &text.replacen("strategy_3998,strategy_3999", "strategy_3999,strategy_3998", 1));
+    let message = error(&engine, &format!("SELECT sum(strategy_3999) FROM '{here}/many/'")).await;
+    assert!(message.contains("many/17.csv") && message.contains("many/00.csv") && message.contains("column 3999"), "{message}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_as_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "w/1.csv", "a\n1\n");
+    write(folder.path(), "notes.txt", "a\n1\n");
+    let db = folder.path().join("db");
+    let at = |sql: &str| finish(program().current_dir(folder.path()).arg("--db").arg(&db).args(["--quiet", "-c", sql]));
+    let nope = folder.path().join("nope.csv").display().to_string();
+    at("SELECT * FROM 'nope.csv'").refused(1, &["there is no file 'nope.csv': nothing is at ", &nope]);
+    at("SELECT * FROM 'w'").refused(1, &["there is no table 'w'", "write 'w/'"]);
+    assert!(at("SELECT a FROM 'w/'").good().contains('1'));
+    at("SELECT * FROM 'notes.txt'").refused(1, &["the format of the file 'notes.txt' is unknown", "csv"]);
+    at("SELECT * FROM nope.csv").refused(1, &["in quotes: 'nope.csv'"]);
+    at("SELECT * FROM nope").refused(1, &["there is no table 'nope'"]);
+}
+
+#[tokio::test]
 async fn files_that_are_added_later_are_seen() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "a/1.csv", "n\n1\n");

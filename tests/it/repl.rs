@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rexpect::session::{PtySession, spawn_command};
 
-use crate::program::{program, run_on};
+use crate::program::{program, run_on, run_with_input};
 
 /// Longest wait for an answer.
 const TIMEOUT_MS: u64 = 30_000;
@@ -172,6 +172,33 @@ fn names_are_bound_scripts_included_and_plans_explained() {
     let answer = prompt.ask("\\explain");
     assert!(answer.contains("physical_plan:") && answer.contains("two"), "{answer}");
     prompt.leave();
+}
+
+#[test]
+fn commands_work_on_a_line_of_an_unfinished_statement() {
+    let mut prompt = Prompt::start(&["-p", "x=1"]);
+    prompt.session.send_line("SELECT 'half' AS").expect("sent");
+    prompt.session.exp_string("goes on").expect("a line that differs from a prompt");
+    let answer = prompt.ask("\\r");
+    assert!(answer.contains("the statement is forgotten"), "{answer}");
+    assert!(prompt.ask("SELECT 'whole' AS again;").contains("whole"));
+    prompt.ask("\\unset x");
+    assert!(prompt.ask("SELECT $x AS bound;").contains("$x has no value"));
+    assert!(prompt.ask("\\unset x").contains("$x is not bound"));
+    prompt.session.send_line("SELECT 1,").expect("sent");
+    prompt.session.send_line("\\q").expect("sent");
+    prompt.session.exp_eof().expect("the end");
+}
+
+#[test]
+fn commands_within_a_statement_of_the_standard_input() {
+    let kept = run_with_input(&["--format", "csv", "--quiet"], "SELECT 1 AS a,\n\\set y 5\n2 AS b;\n").good();
+    assert!(kept.contains("a,b\n1,2\n"), "{kept}");
+    let forgotten = run_with_input(&["--format", "csv", "--quiet"], "SELECT 1 AS a,\n\\r\nSELECT 3 AS c;\n").good();
+    assert!(forgotten.contains("c\n3\n") && !forgotten.contains("a,"), "{forgotten}");
+    run_with_input(&["--quiet"], "SELECT 1 AS a,\n\\q\nnonsense").good();
+    run_with_input(&["--quiet"], "SELECT 1 AS a,\n\\set y 5\nnonsense FROM;\n").refused(1, &["stdin:3:"]);
+    assert!(run_with_input(&["--format", "csv", "--quiet"], "SELECT 'x\n\\q\ny' AS t;\n").good().contains("\\q"));
 }
 
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
@@ -225,14 +225,33 @@ fn quoted_table(name: &str) -> String {
 
 impl Helper for Assist {}
 
+/// What stands on an empty line of a statement that goes on; nothing of it is ever taken into the line.
+pub(super) struct GoesOn;
+
+impl Hint for GoesOn {
+    fn display(&self) -> &str {
+        "... goes on: ; ends it, \\r forgets it"
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
 impl Hinter for Assist {
-    type Hint = String;
+    type Hint = GoesOn;
+
+    /// The line editor has no prompt for later lines: this stands in its place until something is typed.
+    fn hint(&self, line: &str, pos: usize, _ctx: &Context<'_>) -> Option<GoesOn> {
+        (pos == line.len() && line.ends_with('\n') && !line.trim().is_empty()).then_some(GoesOn)
+    }
 }
 
 impl Validator for Assist {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let input = ctx.input();
-        let complete = commands::typed(input).is_some() || self.lexer.is_complete(input);
+        let command = commands::typed(input).is_some() || commands::within(&self.lexer, input).is_some();
+        let complete = command || self.lexer.is_complete(input);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
@@ -268,6 +287,10 @@ impl Highlighter for Assist {
         }
         coloured.push_str(&line[done..]);
         Cow::Owned(coloured)
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(terminal::Paint { on: self.colours }.dim(hint))
     }
 
     fn highlight_char(&self, _line: &str, _pos: usize, kind: CmdKind) -> bool {
@@ -327,6 +350,17 @@ mod tests {
         assert!(completions(&assist, "sel").contains(&"select".to_owned()));
         assert!(completions(&assist, "SEL").contains(&"SELECT".to_owned()));
         assert!(completions(&assist, "").is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_unfinished_statement_shows_that_it_goes_on() {
+        let (assist, history) = (assist().await, rustyline::history::MemHistory::new());
+        let hint = |line: &str| assist.hint(line, line.len(), &Context::new(&history)).map(|hint| hint.display().to_owned());
+        assert!(hint("select 1,\n").is_some_and(|text| text.contains("\\r")));
+        for line in ["", "\n", "select 1", "select 1,\n2"] {
+            assert_eq!(hint(line), None, "{line}");
+        }
+        assert_eq!(GoesOn.completion(), None);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use super::{Repl, describe, editor, functions};
 use crate::cli::failure::{Failure, Result};
+use crate::cli::lexer::Lexer;
 use crate::cli::output::Output;
 use crate::cli::print::{FORMATS, Format};
 use crate::cli::script::{ScriptSource, prepare_one, run_inside};
@@ -102,11 +103,25 @@ pub(super) const COMMANDS: &[Command] = &[
         run: |repl, argument| Box::pin(async move { set(repl, argument) }),
     },
     Command {
+        name: "unset",
+        arguments: "NAME",
+        help: "take the value of $NAME away",
+        argument: Argument::Other,
+        run: |repl, argument| Box::pin(async move { unset(repl, argument) }),
+    },
+    Command {
         name: "explain",
         arguments: "[analyze]",
         help: "show the plan of the last statement; analyze runs it and shows times",
         argument: Argument::Other,
         run: |repl, argument| Box::pin(explain(repl, argument)),
+    },
+    Command {
+        name: "r",
+        arguments: "",
+        help: "forget the lines of a statement that is not finished",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { reset(repl) }),
     },
     Command {
         name: "?",
@@ -138,6 +153,14 @@ pub(super) fn typed(line: &str) -> Option<&str> {
     let word = line.trim_end_matches(';').trim_end();
     let meant = WORDS.iter().find(|(typed, _)| typed.eq_ignore_ascii_case(word)).map(|(_, command)| *command);
     meant.or_else(|| line.strip_prefix('\\'))
+}
+
+/// A command on the last of several lines, as `(the lines before, what follows the \)`: a statement that is not finished stays so
+/// while the command runs. A `\` within a text or a comment is a part of it.
+pub(super) fn within<'a>(lexer: &Lexer, text: &'a str) -> Option<(&'a str, &'a str)> {
+    let (before, last) = text.trim_end().rsplit_once('\n')?;
+    let command = last.trim_start().strip_prefix('\\')?;
+    (!before.trim().is_empty() && !lexer.ends_inside_text(&format!("{before}\n"))).then_some((before, command))
 }
 
 /// The command that `line`, typed after the `\`, begins with.
@@ -250,7 +273,8 @@ fn edit(repl: &mut Repl) -> Result<()> {
     if !repl.on_terminal {
         return Err(Failure::usage("\\e needs a terminal"));
     }
-    let before = repl.last_statement.clone().map(|text| text + ";\n").unwrap_or_default();
+    let last = || repl.last_statement.clone().map(|text| text + ";\n");
+    let before = repl.pending.clone().or_else(last).unwrap_or_default();
     repl.prepared_line = Some(editor::edit(&before)?);
     Ok(())
 }
@@ -269,6 +293,20 @@ fn set(repl: &mut Repl, argument: &str) -> Result<()> {
         true => Err(Failure::usage(format!("${name} is not bound\nhint: \\set {name} VALUE binds it"))),
         false => say(repl, &lines.join("\n")),
     }
+}
+
+fn unset(repl: &mut Repl, argument: &str) -> Result<()> {
+    let name = argument.trim_start_matches('$');
+    match repl.session.parameters.unset(name) {
+        true => Ok(()),
+        false if name.is_empty() => Err(Failure::usage("\\unset needs a name\nhint: \\set shows what is bound")),
+        false => Err(Failure::usage(format!("${name} is not bound\nhint: \\set shows what is bound"))),
+    }
+}
+
+fn reset(repl: &mut Repl) -> Result<()> {
+    let text = if repl.pending.take().is_some() { "the statement is forgotten" } else { "there is no unfinished statement" };
+    say(repl, text)
 }
 
 async fn explain(repl: &mut Repl, argument: &str) -> Result<()> {
@@ -310,6 +348,16 @@ mod tests {
             assert_eq!(typed(statement), None, "{statement}");
         }
         assert!(WORDS.iter().all(|(_, command)| find(command).is_some()));
+    }
+
+    #[test]
+    fn a_command_may_stand_on_a_line_of_an_unfinished_statement() {
+        let lexer = Lexer::of(&datafusion::prelude::SessionContext::new());
+        assert_eq!(within(&lexer, "select 1,\n \\q\n"), Some(("select 1,", "q")));
+        assert_eq!(within(&lexer, "select 1,\n2\n\\d t"), Some(("select 1,\n2", "d t")));
+        for text in ["select '\n\\q", "select 1 /*\n\\q", "\\q", "select 1,\nquit", "select 1 \\q"] {
+            assert_eq!(within(&lexer, text), None, "{text}");
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Repl {
     last_statement: Option<String>,
     /// Text for the next prompt, from `\e`.
     prepared_line: Option<String>,
+    /// A statement that is not finished, while a command typed on one of its lines runs.
+    pending: Option<String>,
     /// The format to return to when `\o` ends.
     format_before_file: Option<&'static Format>,
     /// Whether somebody types.
@@ -73,6 +75,7 @@ pub(crate) async fn run(
     bindings: Vec<(String, String)>,
 ) -> Result<()> {
     let names = Arc::new(Names::new(engine.clone(), workers.clone()));
+    let lexer = Lexer::of(engine.context());
     let mut editor = line_editor(Assist::new(&engine, Arc::clone(&names)))?;
     let history = history_file();
     if let Some(path) = &history {
@@ -86,7 +89,8 @@ pub(crate) async fn run(
         let prepared = repl.prepared_line.take().unwrap_or_default();
         match editor.readline_with_initial(&prompt(), (&prepared, "")) {
             Ok(line) => {
-                remember(&mut editor, &line, history.as_ref());
+                let statement = commands::within(&lexer, &line).map_or(line.as_str(), |(statement, _)| statement);
+                remember(&mut editor, statement, history.as_ref());
                 repl.enter(&line).await?;
             }
             Err(ReadlineError::Interrupted) => {}
@@ -131,6 +135,22 @@ pub(crate) async fn run_text(
             continue;
         }
         pending.push_str(line);
+        if line.trim_start().starts_with('\\')
+            && let Some((statement, command)) = commands::within(&lexer, &pending)
+        {
+            // The command leaves a blank line, so that those after it keep their numbers.
+            repl.pending = Some(format!("{statement}\n\n"));
+            commands::run(&mut repl, command).await?;
+            pending = repl.pending.take().unwrap_or_default();
+            if pending.is_empty() {
+                lines_before = number;
+            }
+            if repl.leaving {
+                pending.clear();
+                break;
+            }
+            continue;
+        }
         let may_end = line.contains(';') || line.trim_start().starts_with("--");
         if may_end && lexer.is_complete(&pending) {
             repl.run_input(lines_before, &pending).await?;
@@ -179,7 +199,16 @@ fn remember(editor: &mut Editor<Assist, FileHistory>, line: &str, history: Optio
 impl Repl {
     fn new(engine: Engine, printing: Printing, output: Output, workers: Workers, names: Arc<Names>) -> Self {
         let session = Session::new(engine, printing, output, workers);
-        Self { session, names, last_statement: None, prepared_line: None, format_before_file: None, on_terminal: true, leaving: false }
+        Self {
+            session,
+            names,
+            last_statement: None,
+            prepared_line: None,
+            pending: None,
+            format_before_file: None,
+            on_terminal: true,
+            leaving: false,
+        }
     }
 
     fn greet(&mut self) -> Result<()> {
@@ -196,9 +225,18 @@ impl Repl {
     /// Runs what was typed; what goes wrong is printed, and only a closed output ends the prompt.
     async fn enter(&mut self, line: &str) -> Result<()> {
         self.session.workers.forget_interrupts();
-        let outcome = match commands::typed(line) {
-            Some(command) => commands::run(self, command).await,
-            None => self.run_statements(line).await,
+        let lexer = Lexer::of(self.session.engine.context());
+        let outcome = match (commands::typed(line), commands::within(&lexer, line)) {
+            (Some(command), _) => commands::run(self, command).await,
+            (None, Some((statement, command))) => {
+                self.pending = Some(format!("{statement}\n"));
+                let outcome = commands::run(self, command).await;
+                // What \e gave is the statement's new text.
+                let pending = self.pending.take();
+                self.prepared_line = self.prepared_line.take().or(pending);
+                outcome
+            }
+            (None, None) => self.run_statements(line).await,
         };
         match outcome {
             Err(Failure::OutputClosed) => Err(Failure::OutputClosed),

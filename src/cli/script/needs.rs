@@ -15,8 +15,9 @@ pub(super) fn explained(failure: Failure, script: &Prepared) -> Failure {
     if let Error::Query(query) = &statement.error
         && let Some(need) = script.header.needs.iter().find(|need| is_missing(&query.message, need))
     {
-        let message = format!("{} needs a table with the column {}: {} has none", script.name, need.column, need.table);
-        let hint = format!("{}; -p {}=TABLE names the table", need.help, need.table);
+        let table = script.replaced_tables.get(&need.table).unwrap_or(&need.table);
+        let message = format!("{} needs a table with the column {}: {table} has none", script.name, need.column);
+        let hint = format!("{}; -p {}=TABLE names {} table", need.help, need.table, if *table == need.table { "the" } else { "another" });
         let source = QueryError { message, hint: Some(hint), position: query.position, source: None };
         statement.error = Error::Query(Box::new(source));
     }

@@ -1,6 +1,6 @@
 //! A script that is ready to run: read, parsed as a whole, parameters bound.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ pub(crate) struct Prepared {
     pub(crate) statements: Vec<Statement>,
     /// Values for its `$names`.
     pub(crate) parameters: Parameters,
-    /// Table parameters that were given another table.
-    pub(crate) replaced_tables: BTreeSet<String>,
+    /// Table parameters that were given another table, and that table as it was typed.
+    pub(crate) replaced_tables: BTreeMap<String, String>,
 }
 
 impl ScriptSource {
@@ -111,7 +111,7 @@ pub(crate) fn prepare(sources: &[ScriptSource], bindings: &[(String, String)], e
                 Ok(statements) => statements,
                 Err(failure) => return Ok(Err(failure)),
             };
-            let prepared = Prepared { name, source, header, statements, parameters: Parameters::new(), replaced_tables: BTreeSet::new() };
+            let prepared = Prepared { name, source, header, statements, parameters: Parameters::new(), replaced_tables: BTreeMap::new() };
             prepared.bind(bindings, &used).map(Ok)
         })
         .collect()
@@ -125,7 +125,7 @@ pub(crate) fn prepare_one(source: &ScriptSource, engine: &Engine, bound: &Parame
     let (name, source) = source.load()?;
     let statements = parse(engine, &source)?;
     let header = Header::parse(&source.text);
-    let prepared = Prepared { name, source, header, statements, parameters: bound.clone(), replaced_tables: BTreeSet::new() };
+    let prepared = Prepared { name, source, header, statements, parameters: bound.clone(), replaced_tables: BTreeMap::new() };
     prepared.bind(&[], &BTreeSet::new())
 }
 
@@ -159,7 +159,7 @@ impl Prepared {
         for (name, value) in bindings {
             if self.header.tables.iter().any(|table| table.name == *name) {
                 tables.replace(name, value);
-                self.replaced_tables.insert(name.clone());
+                self.replaced_tables.insert(name.clone(), value.clone());
             } else {
                 self.parameters.set(name, Parameters::parse_value(value));
             }

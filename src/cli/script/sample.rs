@@ -20,7 +20,7 @@ const TRADING_DAYS: u32 = 504;
 /// A declared table is missing and is no sample, or the sample cannot be written.
 pub(super) async fn make(session: &mut Session, script: &Prepared) -> Result<()> {
     let declared = script.header.tables.iter().map(|table| &table.name);
-    let wanted: Vec<&String> = declared.filter(|name| !script.replaced_tables.contains(*name)).collect();
+    let wanted: Vec<&String> = declared.filter(|name| !script.replaced_tables.contains_key(*name)).collect();
     if wanted.is_empty() {
         return Ok(());
     }
