@@ -60,7 +60,7 @@ impl Lexer {
     pub(crate) fn is_complete(&self, text: &str) -> bool {
         let (tokens, mistake) = self.tokens(text);
         if let Some(mistake) = mistake {
-            return !OPEN_ENDED.iter().any(|message| mistake.contains(message));
+            return !is_open_ended(&mistake);
         }
         match tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_))) {
             Some(last) => last.token == Token::SemiColon,
@@ -70,7 +70,44 @@ impl Lexer {
 
     /// Whether `text` ends inside a text or a comment, where everything belongs to it.
     pub(crate) fn ends_inside_text(&self, text: &str) -> bool {
-        self.tokens(text).1.is_some_and(|mistake| OPEN_ENDED.iter().any(|message| mistake.contains(message)))
+        self.tokens(text).1.is_some_and(|mistake| is_open_ended(&mistake))
+    }
+
+    /// The length of the first lines of `text` that hold whole statements, or what can never become one; all of it if there are none.
+    ///
+    /// The window of text that is read doubles until it suffices, so that the work is linear in what is found.
+    pub(crate) fn first_whole_lines(&self, text: &str) -> usize {
+        let mut window = line_end(text, 0);
+        loop {
+            match self.whole_until(&text[..window]) {
+                Some(line) => return end_of_line(text, line),
+                None if window == text.len() => return window,
+                None => window = line_end(text, 2 * window),
+            }
+        }
+    }
+
+    /// The number of the first line of `text` at whose end [`Lexer::is_complete`] would hold for what was read, unless it is blank.
+    fn whole_until(&self, text: &str) -> Option<u64> {
+        let dialect = self.dialect();
+        let mut tokens = Vec::new();
+        let outcome = Tokenizer::new(dialect.as_ref(), text).tokenize_with_location_into_buf(&mut tokens);
+        // Whether every statement so far has ended; `None` before the first and its remarks.
+        let mut whole = None;
+        for token in &tokens {
+            match &token.token {
+                Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)) => whole = whole.or(Some(true)),
+                Token::Whitespace(_) => {}
+                other => whole = Some(*other == Token::SemiColon),
+            }
+            let ends_line = token.span.end.line > token.span.start.line
+                && matches!(token.token, Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }));
+            if ends_line && whole == Some(true) {
+                return Some(token.span.start.line);
+            }
+        }
+        let mistake = outcome.err().filter(|error| !is_open_ended(&error.message))?;
+        Some(mistake.location.line)
     }
 
     /// The pieces of `text` in order, without blanks; a tail that is no token is left out.
@@ -97,6 +134,22 @@ impl Lexer {
             })
             .collect()
     }
+}
+
+fn is_open_ended(mistake: &str) -> bool {
+    OPEN_ENDED.iter().any(|message| mistake.contains(message))
+}
+
+/// The byte behind the line that holds byte `from`; the end of the text for a byte behind it.
+fn line_end(text: &str, from: usize) -> usize {
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    rest.iter().position(|byte| *byte == b'\n').map_or(text.len(), |found| from + found + 1)
+}
+
+/// The byte behind line `number`, from 1.
+fn end_of_line(text: &str, number: u64) -> usize {
+    let before = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    text.match_indices('\n').nth(before).map_or(text.len(), |(found, _)| found + 1)
 }
 
 fn piece_of(token: &Token) -> Option<Piece> {
@@ -165,6 +218,40 @@ mod tests {
         for closed in ["select 'a'\n", "select 1 -- it's\n", "select\n", ""] {
             assert!(!lexer().ends_inside_text(closed), "{closed}");
         }
+    }
+
+    #[test]
+    fn lines_of_whole_statements_are_cut_off_one_after_the_other() {
+        let cases = [
+            ("select 1;\nselect 2;\n", "select 1;\n"),
+            ("select 1; select\n2; select 3;\nselect 4", "select 1; select\n2; select 3;\n"),
+            ("select ';\n;\n' as é;\n\\d\n", "select ';\n;\n' as é;\n"),
+            ("select $$ a;\nb $$;\nx", "select $$ a;\nb $$;\n"),
+            ("select 1; /* x\n;\n*/\nselect 2;", "select 1; /* x\n;\n*/\n"),
+            ("-- a remark\nselect 1;\n", "-- a remark\n"),
+            ("select 1 -- x;\n;\r\nselect 2;\n", "select 1 -- x;\n;\r\n"),
+            ("select 1;\r select 2\n;\n", "select 1;\r select 2\n;\n"),
+            ("select 'a;\n", "select 'a;\n"),
+            ("select 1", "select 1"),
+            ("", ""),
+        ];
+        for (text, first) in cases {
+            assert_eq!(&text[..lexer().first_whole_lines(text)], first, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_and_many_statements_are_read_in_linear_work() {
+        let long = format!("select '{}';\n", "--;\n".repeat(200_000));
+        let lexer = lexer();
+        assert_eq!(lexer.first_whole_lines(&long), long.len());
+        let many = "select 1\n;\n".repeat(20_000);
+        let (mut rest, mut count) = (many.as_str(), 0);
+        while !rest.is_empty() {
+            rest = &rest[lexer.first_whole_lines(rest)..];
+            count += 1;
+        }
+        assert_eq!(count, 20_000);
     }
 
     #[test]

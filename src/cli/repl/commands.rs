@@ -163,6 +163,16 @@ pub(super) fn within<'a>(lexer: &Lexer, text: &'a str) -> Option<(&'a str, &'a s
     (!before.trim().is_empty() && !lexer.ends_inside_text(&format!("{before}\n"))).then_some((before, command))
 }
 
+/// The first command on a line of `text` as [`within`] finds it, with the length of the text up to the end of that line.
+pub(super) fn first_within<'a>(lexer: &Lexer, text: &'a str) -> Option<(&'a str, &'a str, usize)> {
+    let mut end = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        end += line.len();
+        let (statement, command) = line.trim_start().starts_with('\\').then(|| within(lexer, &text[..end])).flatten()?;
+        Some((statement, command, end))
+    })
+}
+
 /// The command that `line`, typed after the `\`, begins with.
 pub(super) fn find(line: &str) -> Option<&'static Command> {
     let name = line.split(|c: char| c.is_whitespace() || c == ';').next()?;

@@ -16,6 +16,7 @@ mod editor;
 mod functions;
 mod names;
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,42 +123,30 @@ pub(crate) async fn run_text(
     let mut repl = Repl::new(engine, printing, output, workers, names);
     repl.on_terminal = false;
     bindings.iter().for_each(|(name, value)| repl.session.bind(name, Parameters::parse_value(value)));
-    let (mut pending, mut lines_before) = (String::new(), 0);
-    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        if pending.trim().is_empty()
-            && let Some(command) = commands::typed(line)
-        {
+    let (mut text, mut at, mut lines_before) = (Cow::Borrowed(text), 0, 0);
+    while let Some(line) = text[at..].split_inclusive('\n').next()
+        && !repl.leaving
+    {
+        let mut end = at + line.len();
+        if let Some(command) = commands::typed(line) {
             commands::run(&mut repl, command).await?;
-            (pending, lines_before) = (String::new(), number);
-            if repl.leaving {
-                break;
+        } else if !line.trim().is_empty() {
+            end = at + lexer.first_whole_lines(&text[at..]);
+            if let Some((statement, command, after)) = commands::first_within(&lexer, &text[at..end]) {
+                // The command leaves a blank line, so that those after it keep their numbers.
+                repl.pending = Some(format!("{statement}\n\n"));
+                commands::run(&mut repl, command).await?;
+                let lines = text[at..at + after].matches('\n').count() as u64;
+                let kept = repl.pending.take().unwrap_or_default();
+                lines_before += if kept.is_empty() { lines } else { 0 };
+                (text, at) = (Cow::Owned(kept + &text[at + after..]), 0);
+                continue;
             }
-            continue;
+            repl.run_input(lines_before, &text[at..end]).await?;
         }
-        pending.push_str(line);
-        if line.trim_start().starts_with('\\')
-            && let Some((statement, command)) = commands::within(&lexer, &pending)
-        {
-            // The command leaves a blank line, so that those after it keep their numbers.
-            repl.pending = Some(format!("{statement}\n\n"));
-            commands::run(&mut repl, command).await?;
-            pending = repl.pending.take().unwrap_or_default();
-            if pending.is_empty() {
-                lines_before = number;
-            }
-            if repl.leaving {
-                pending.clear();
-                break;
-            }
-            continue;
-        }
-        let may_end = line.contains(';') || line.trim_start().starts_with("--");
-        if may_end && lexer.is_complete(&pending) {
-            repl.run_input(lines_before, &pending).await?;
-            (pending, lines_before) = (String::new(), number);
-        }
+        lines_before += text[at..end].matches('\n').count() as u64;
+        at = end;
     }
-    repl.run_input(lines_before, &pending).await?;
     repl.session.output.commit()
 }
 
