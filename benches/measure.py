@@ -3,8 +3,8 @@ import os, platform, statistics, subprocess, sys, time
 
 
 def binary():
-    target = os.environ.get("CARGO_TARGET_DIR", os.path.expanduser("~/.cache/tranchedb/target"))
-    for path in (os.environ.get("TRANCHEDB_BIN"), target + "/release/tranchedb", "target/release/tranchedb"):
+    target = os.environ.get("CARGO_TARGET_DIR", "target")
+    for path in (os.environ.get("TRANCHEDB_BIN"), target + "/release/tranchedb"):
         if path and os.path.exists(path):
             return os.path.abspath(path)
     sys.exit("no release binary: cargo build --release, or set TRANCHEDB_BIN")
