@@ -2,34 +2,11 @@
 
 use std::path::Path;
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
-use tokio::net::TcpListener;
-
 use crate::program::{Run, finish, program};
+use crate::support::serve;
 
 const KEY: &str = "user-of-the-test";
 const SECRET: &str = "hidden-in-the-environment";
-
-/// Serves the folder as S3, each folder below it a bucket; returns the address.
-async fn serve(folder: &Path) -> String {
-    let files = FileSystem::new(folder).expect("a folder");
-    let mut service = S3ServiceBuilder::new(files);
-    service.set_auth(SimpleAuth::from_single(KEY, SECRET));
-    let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move { Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await });
-        }
-    });
-    format!("http://{address}")
-}
 
 /// Runs the program with the server's credentials in its environment.
 async fn run(endpoint: &str, db: &Path, secret: &str, sql: &[&str]) -> Run {
@@ -50,7 +27,7 @@ async fn files_in_s3_are_tables_by_url_and_by_definition() {
     std::fs::create_dir_all(bucket.join("daily/year=2024")).expect("bucket");
     std::fs::write(bucket.join("one.csv"), "day,price\n2024-01-01,1.5\n2024-01-02,2.5\n").expect("object");
     std::fs::write(bucket.join("daily/year=2024/a.csv"), "price\n10\n").expect("object");
-    let endpoint = serve(&folder.path().join("s3")).await;
+    let endpoint = serve(&folder.path().join("s3"), Some((KEY, SECRET))).await;
     let db = folder.path().join("db");
 
     let by_url = run(&endpoint, &db, SECRET, &["SELECT sum(price) AS total FROM 's3://prices/one.csv'"]).await.good();
