@@ -29,7 +29,7 @@ use crate::config::EngineConfig;
 use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::strategy_time_order;
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{RemoteStores, Root};
+use crate::storage::{RemoteStores, Root, VisibleStore};
 
 /// A database with its SQL session. Clones are cheap and share both.
 #[derive(Clone)]
@@ -139,7 +139,8 @@ impl Engine {
         };
         let directory = Arc::new(DirectorySchema::new(root.clone()));
         let ctx = session(&config, &directory)?;
-        ctx.register_object_store(root.url(), Arc::clone(root.store()));
+        // Whatever lists the files of a table through the session sees no unfinished ones.
+        ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
         directory.attach(ctx.state_weak_ref());
         Ok(Self { ctx, directory, config })
     }
@@ -374,8 +375,7 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
 
 fn runtime(config: &EngineConfig) -> Result<Arc<RuntimeEnv>> {
     // A cached listing would hide files that were added or removed since.
-    let mut builder =
-        RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::default())).with_object_list_cache_limit(0);
+    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::new()?)).with_object_list_cache_limit(0);
     if let Some(bytes) = config.memory_limit_bytes {
         builder = builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
     }

@@ -5,12 +5,12 @@
 //!
 //! | target | written to | at the end |
 //! |---|---|---|
-//! | local file | `.copy-ID.tmp` beside it | synced and renamed over the target |
-//! | new local folder | folder `.copy-ID.tmp` beside it | synced and renamed |
-//! | local folder that exists | the same | its files are moved in, one by one |
+//! | local file | a file in the folder `.copy-ID.tmp` beside it | synced and renamed over the target |
+//! | new local folder | the folder `.copy-ID.tmp` beside it | synced and renamed |
+//! | local folder that exists | the same | its files are moved in, one by one, or taken back if one cannot be |
 //! | object store | the target, through [`DeferredStore`] | uploads are completed, one by one |
 //!
-//! A killed process may leave a `.copy-ID.tmp`, which is never looked at again and may be deleted.
+//! A killed process may leave a folder `.copy-ID.tmp`. It is hidden, so that no table reads it, and may be deleted.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,8 @@ use crate::storage::DeferredStore;
 /// Carries out a `COPY`, also one below `EXPLAIN ANALYZE`; `None` for other plans.
 ///
 /// # Errors
-/// [`Error::Storage`] when the target cannot be written, else what the query fails with; the target is then as it was.
+/// [`Error::Usage`] for options that contradict each other, [`Error::Storage`] when the target cannot be written, else what the query
+/// fails with. The target is then as it was, unless the message tells which files or objects are in it.
 pub async fn execute_copy(ctx: &SessionContext, plan: &LogicalPlan) -> Result<Option<DataFrame>> {
     let copy = match plan {
         LogicalPlan::Copy(copy) => copy,
@@ -43,6 +44,7 @@ pub async fn execute_copy(ctx: &SessionContext, plan: &LogicalPlan) -> Result<Op
         },
         _ => return Ok(None),
     };
+    let copy = &with_plain_option(copy)?;
     let staging = Staging::of(ctx, copy)?;
     let copy = LogicalPlan::Copy(staging.redirected(copy));
     let staged = match plan {
@@ -57,6 +59,27 @@ pub async fn execute_copy(ctx: &SessionContext, plan: &LogicalPlan) -> Result<Op
         }
         Err(error) => Err(staging.abort(error).await),
     }
+}
+
+/// The option that asks for one file or a folder.
+const SINGLE_FILE: &str = "single_file_output";
+
+/// The statement with that option where DataFusion reads it: SQL takes it for an option of the format.
+fn with_plain_option(copy: &CopyTo) -> Result<CopyTo> {
+    let mut copy = copy.clone();
+    if let Some(value) = copy.options.remove(&format!("format.{SINGLE_FILE}")) {
+        copy.options.insert(SINGLE_FILE.to_owned(), value);
+    }
+    let refused = |reason: &str| Err(Error::Usage(format!("COPY TO '{}': {reason}", copy.output_url)));
+    match copy.options.get(SINGLE_FILE).map(|value| value.trim().to_lowercase()).as_deref() {
+        None => {}
+        Some("true") if !copy.partition_by.is_empty() => {
+            return refused("PARTITIONED BY writes a folder: leave out 'single_file_output' 'true'");
+        }
+        Some(value @ ("true" | "false")) => drop(copy.options.insert(SINGLE_FILE.to_owned(), value.to_owned())),
+        Some(_) => return refused("'single_file_output' is 'true' or 'false'"),
+    }
+    Ok(copy)
 }
 
 async fn run(ctx: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>, DataFusionError> {
@@ -123,7 +146,10 @@ fn writing_failed(error: &DataFusionError) -> Option<String> {
     Some(format!("{cause}; the target is as it was"))
 }
 
-/// A file or folder beside the target. Dropped, it is removed.
+/// Name of the one file in the scratch folder.
+const ONE_FILE: &str = "rows";
+
+/// A folder beside the target. Dropped, it is removed with all that is in it, also what the writers left unfinished.
 struct LocalStaging {
     target: PathBuf,
     scratch: PathBuf,
@@ -140,14 +166,28 @@ impl LocalStaging {
             let reason = "it is a file, and without an extension the target is a folder: add one, or OPTIONS ('single_file_output' 'true')";
             return Err(Error::storage(what(), reason));
         }
+        if is_file && target.is_dir() {
+            return Err(Error::storage(what(), "it is a folder: name a file in it, or leave out 'single_file_output' 'true'"));
+        }
         let Some(folder) = target.parent().filter(|folder| folder.is_dir()) else {
             let folder = target.parent().unwrap_or(&target).display();
             return Err(Error::storage(what(), format!("there is no folder '{folder}': make it first")));
         };
         let scratch = folder.join(format!(".copy-{}.tmp", Uuid::new_v4().simple()));
-        let made = if is_file { std::fs::File::create_new(&scratch).map(drop) } else { std::fs::create_dir(&scratch) };
-        made.map_err(|error| Error::storage(format!("{}: cannot write in the folder '{}'", what(), folder.display()), error))?;
-        Ok(Self { target, scratch, is_file })
+        let unwritable = |error| Error::storage(format!("{}: cannot write in the folder '{}'", what(), folder.display()), error);
+        std::fs::create_dir(&scratch).map_err(unwritable)?;
+        // From here on it is removed again.
+        let staging = Self { target, scratch, is_file };
+        if is_file {
+            // A query without rows may write nothing at all.
+            std::fs::File::create_new(staging.written()).map_err(|error| staging.failed(error))?;
+        }
+        Ok(staging)
+    }
+
+    /// What the writers are told to write.
+    fn written(&self) -> PathBuf {
+        if self.is_file { self.scratch.join(ONE_FILE) } else { self.scratch.clone() }
     }
 
     fn what(&self) -> String {
@@ -159,45 +199,73 @@ impl LocalStaging {
     }
 
     fn redirected(&self, copy: &CopyTo) -> CopyTo {
-        let url = if self.is_file { Url::from_file_path(&self.scratch) } else { Url::from_directory_path(&self.scratch) };
+        let written = self.written();
+        let url = if self.is_file { Url::from_file_path(&written) } else { Url::from_directory_path(&written) };
         let mut copy = copy.clone();
-        copy.output_url = url.map_or_else(|()| self.scratch.display().to_string(), String::from);
+        copy.output_url = url.map_or_else(|()| written.display().to_string(), String::from);
         // The scratch name says nothing about what it is.
-        copy.options.insert("single_file_output".to_owned(), self.is_file.to_string());
+        copy.options.insert(SINGLE_FILE.to_owned(), self.is_file.to_string());
         copy
     }
 
     async fn commit(&self) -> io::Result<()> {
         if self.is_file {
-            sync(&self.scratch).await?;
-            return std::fs::rename(&self.scratch, &self.target);
+            sync(&self.written()).await?;
+            return std::fs::rename(self.written(), &self.target);
         }
-        let files = files_below(&self.scratch)?;
+        let mut files = files_below(&self.scratch)?;
+        files.sort();
         for file in &files {
             sync(file).await?;
         }
         match (files.is_empty(), self.target.exists()) {
             (true, _) => Ok(()),
             (false, false) => std::fs::rename(&self.scratch, &self.target),
-            (false, true) => files.iter().try_for_each(|file| self.move_in(file)),
+            (false, true) => self.move_all_in(&files),
         }
     }
 
-    fn move_in(&self, file: &Path) -> io::Result<()> {
-        let target = self.target.join(file.strip_prefix(&self.scratch).map_err(io::Error::other)?);
-        if let Some(folder) = target.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::rename(file, target)
+    /// Moves files into the target, or none of them.
+    fn move_all_in(&self, files: &[PathBuf]) -> io::Result<()> {
+        let mut made = Vec::new();
+        let moved = files.iter().try_for_each(|file| self.move_in(file, &mut made));
+        moved.map_err(|error| {
+            let left: Vec<String> =
+                made.iter().rev().filter(|path| take_back(path).is_err()).map(|path| path.display().to_string()).collect();
+            if left.is_empty() {
+                return error;
+            }
+            io::Error::new(error.kind(), format!("{error}; this could not be taken back: {}", left.join(", ")))
+        })
     }
+
+    /// Moves a file in and notes it in `made`, as well as folders that it needs.
+    fn move_in(&self, file: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+        let target = self.target.join(file.strip_prefix(&self.scratch).map_err(io::Error::other)?);
+        let missing: Vec<&Path> = target.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+        for folder in missing.into_iter().rev() {
+            std::fs::create_dir(folder)?;
+            made.push(folder.to_owned());
+        }
+        // The writers give every file a new name; taking one back must not take what was there before.
+        if target.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("'{}' exists", target.display())));
+        }
+        std::fs::rename(file, &target)?;
+        made.push(target);
+        Ok(())
+    }
+}
+
+fn take_back(made: &Path) -> io::Result<()> {
+    if made.is_dir() { std::fs::remove_dir(made) } else { std::fs::remove_file(made) }
 }
 
 impl Drop for LocalStaging {
     fn drop(&mut self) {
-        let removed = if self.is_file { std::fs::remove_file(&self.scratch) } else { std::fs::remove_dir_all(&self.scratch) };
-        match removed {
+        match std::fs::remove_dir_all(&self.scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.scratch.display(), %error, "a temporary file of COPY is left");
+                tracing::warn!(path = %self.scratch.display(), %error, "a temporary folder of COPY is left");
             }
             _ => {}
         }
@@ -209,7 +277,7 @@ fn is_single_file(typed: &Path, copy: &CopyTo) -> bool {
     if !copy.partition_by.is_empty() {
         return false;
     }
-    match copy.options.get("single_file_output").map(|value| value.trim()) {
+    match copy.options.get(SINGLE_FILE).map(String::as_str) {
         Some("true") => true,
         Some("false") => false,
         _ => {
@@ -233,7 +301,8 @@ fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The target's own store under another name for the time of one statement. Dropped, the name is forgotten.
+/// The target's own store under another name for the time of one statement. Dropped, the name is forgotten, and with it what was
+/// not published.
 struct RemoteStaging {
     ctx: SessionContext,
     target: String,

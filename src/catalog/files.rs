@@ -1,7 +1,8 @@
 //! Files and folders as tables: by quoted path or URL, or lying in the database directory.
 //!
 //! A location is a file, a glob or a folder; folders named `column=value` give partition columns where a folder is named. The
-//! format comes from the extension, through a compression suffix if there is one. Files of two formats are never read as one table.
+//! format comes from the extension, through a compression suffix if there is one. Files of two formats are never read as one table,
+//! and hidden files and folders below the one that is named (`.x` and `_x`, but not `_x=value`) are no part of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path as FsPath, PathBuf};
@@ -213,15 +214,14 @@ pub(super) async fn listing_table(state: &SessionState, url: ListingTableUrl) ->
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The first file with bytes; hidden files and folders (`_` or `.` first) are passed over.
+/// The first file with bytes; the listing leaves out hidden files and folders.
 async fn first_file(state: &SessionState, url: &ListingTableUrl) -> DfResult<Option<Path>> {
     let store = state.runtime_env().object_store(url)?;
     let mut files = url.list_all_files(state, store.as_ref(), "").await?;
     let mut first: Option<(Path, Option<String>)> = None;
     while let Some(file) = files.next().await.transpose()? {
-        let hidden = file.location.filename().is_some_and(|name| name.starts_with(['_', '.']));
         let extension = format_of(file.location.as_ref()).map(|(_, extension)| extension);
-        if file.size == 0 || hidden || (url.is_collection() && extension.is_none()) {
+        if file.size == 0 || (url.is_collection() && extension.is_none()) {
             continue;
         }
         match &first {

@@ -9,6 +9,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
+use crate::storage::is_hidden;
+
 /// Signs of a glob in a local path.
 const LOCAL_SIGNS: &[char] = &['*', '?', '[', '{'];
 /// Signs of a glob in a URL, where `?` begins a query.
@@ -40,8 +42,8 @@ impl<'a> Glob<'a> {
         Self { location, base, pattern: &location[split..] }
     }
 
-    /// The files that match, below the base's path in the store. Folders and files that begin with `.` or `_` match only where the
-    /// pattern spells that out. Only folders that could match are listed.
+    /// The files that match, below the base's path in the store. Hidden folders and files match only where the pattern spells
+    /// that out. Only folders that could match are listed.
     ///
     /// # Errors
     /// The pattern is malformed, or the store cannot be listed.
@@ -96,9 +98,9 @@ impl<'a> Glob<'a> {
     }
 }
 
-/// Names that begin with `.` or `_` belong to programs, not to people.
+/// Hidden names match only where the pattern spells their beginning out.
 fn is_shown(name: &str, pattern: &str) -> bool {
-    !name.starts_with(['.', '_']) || pattern.starts_with(['.', '_'])
+    !is_hidden(name) || pattern.starts_with(['.', '_'])
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A store whose new objects appear all together at the end, or not at all.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,16 +14,83 @@ use object_store::{
     PutResult, RenameOptions, Result, UploadPart,
 };
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
-/// Objects that were written and are not yet to be seen.
-type Pending = Arc<Mutex<Vec<Unfinished>>>;
+/// Objects that were written and are not yet to be seen, in the order of their writing. Dropped, they are given up.
+#[derive(Default)]
+struct Pending(Mutex<VecDeque<Unfinished>>);
+
+impl Pending {
+    fn push(&self, object: Unfinished) {
+        self.0.lock().push_back(object);
+    }
+
+    fn pop(&self) -> Option<Unfinished> {
+        self.0.lock().pop_front()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let uploads = self.0.get_mut().drain(..).filter_map(|object| match object {
+            Unfinished::Object { .. } => None,
+            Unfinished::Upload { upload, .. } => Some(upload),
+        });
+        abort_later(uploads.collect());
+    }
+}
+
+/// Gives uploads up beside what is running now; without a runtime their parts stay in the store.
+fn abort_later(uploads: Vec<Box<dyn MultipartUpload>>) {
+    if uploads.is_empty() {
+        return;
+    }
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(async move {
+            for upload in uploads {
+                abort_now(upload).await;
+            }
+        })),
+        Err(_) => tracing::warn!(uploads = uploads.len(), "the parts of uploads that were given up are left in the store"),
+    }
+}
+
+async fn abort_now(mut upload: Box<dyn MultipartUpload>) {
+    if let Err(error) = upload.abort().await {
+        tracing::warn!(%error, "the parts of an upload that was given up are left in the store");
+    }
+}
+
+/// A commit that stopped on its way.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}{}", self.extent())]
+pub struct PublishError {
+    /// What became visible before.
+    published: Vec<Path>,
+    /// How many objects there were to publish.
+    total: usize,
+    source: object_store::Error,
+}
+
+impl PublishError {
+    fn extent(&self) -> String {
+        match (self.published.as_slice(), self.total) {
+            ([], 1) => String::new(),
+            ([], total) => format!("; none of the {total} objects is there"),
+            (some, total) => {
+                let names: Vec<&str> = some.iter().map(Path::as_ref).collect();
+                format!("; {} of {total} objects are there: {}", some.len(), names.join(", "))
+            }
+        }
+    }
+}
 
 /// An object without its last step.
 enum Unfinished {
     /// A small object that nothing was sent of.
     Object { location: Path, payload: PutPayload, options: PutOptions },
     /// A large one that is sent and not yet completed.
-    Upload(Box<dyn MultipartUpload>),
+    Upload { location: Path, upload: Box<dyn MultipartUpload> },
 }
 
 /// Decorates a store: what is written waits for [`DeferredStore::commit`]. Everything else goes straight through.
@@ -31,42 +99,57 @@ enum Unfinished {
 /// wait in memory, where the writer held them anyway; large ones wait in the store as uploads that are not completed.
 pub struct DeferredStore {
     inner: Arc<dyn ObjectStore>,
-    pending: Pending,
+    pending: Arc<Pending>,
 }
 
 impl DeferredStore {
     /// Defers what is written to `inner`.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, pending: Pending::default() }
+        Self { inner, pending: Arc::default() }
     }
 
     /// Makes everything written so far visible, one object after the other.
     ///
     /// # Errors
-    /// The store refuses an object; those before it are there.
-    pub async fn commit(&self) -> Result<()> {
-        for object in self.take() {
-            match object {
-                Unfinished::Object { location, payload, options } => self.inner.put_opts(&location, payload, options).await?,
-                Unfinished::Upload(mut upload) => upload.complete().await?,
-            };
+    /// The store refuses an object; those before it are there, and those behind it are dropped.
+    pub async fn commit(&self) -> Result<(), PublishError> {
+        let total = self.pending.0.lock().len();
+        let mut published = Vec::new();
+        while let Some(object) = self.pending.pop() {
+            match self.publish(object).await {
+                Ok(location) => published.push(location),
+                Err(source) => {
+                    self.abort().await;
+                    return Err(PublishError { published, total, source });
+                }
+            }
         }
         Ok(())
     }
 
-    /// Drops everything written so far.
-    pub async fn abort(&self) {
-        for object in self.take() {
-            if let Unfinished::Upload(mut upload) = object
-                && let Err(error) = upload.abort().await
-            {
-                tracing::warn!(%error, "the parts of an upload that was given up are left in the store");
+    async fn publish(&self, object: Unfinished) -> Result<Path> {
+        match object {
+            Unfinished::Object { location, payload, options } => {
+                self.inner.put_opts(&location, payload, options).await?;
+                Ok(location)
             }
+            Unfinished::Upload { location, mut upload } => match upload.complete().await {
+                Ok(_) => Ok(location),
+                Err(error) => {
+                    abort_now(upload).await;
+                    Err(error)
+                }
+            },
         }
     }
 
-    fn take(&self) -> Vec<Unfinished> {
-        std::mem::take(&mut *self.pending.lock())
+    /// Drops everything written so far.
+    pub async fn abort(&self) {
+        while let Some(object) = self.pending.pop() {
+            if let Unfinished::Upload { upload, .. } = object {
+                abort_now(upload).await;
+            }
+        }
     }
 }
 
@@ -91,13 +174,13 @@ fn unanswered() -> PutResult {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for DeferredStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.pending.lock().push(Unfinished::Object { location: location.clone(), payload, options });
+        self.pending.push(Unfinished::Object { location: location.clone(), payload, options });
         Ok(unanswered())
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let upload = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(DeferredUpload { upload: Some(upload), pending: Arc::clone(&self.pending) }))
+        Ok(Box::new(DeferredUpload { location: location.clone(), upload: Some(upload), pending: Arc::clone(&self.pending) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -133,19 +216,23 @@ impl ObjectStore for DeferredStore {
     }
 }
 
-/// An upload whose completion waits; `None` once it does.
-#[derive(Debug)]
+/// An upload whose completion waits. Dropped before it is complete, it is given up.
 struct DeferredUpload {
+    location: Path,
+    /// `None` once it is complete or given up.
     upload: Option<Box<dyn MultipartUpload>>,
-    pending: Pending,
+    pending: Arc<Pending>,
 }
 
-impl fmt::Debug for Unfinished {
+impl Drop for DeferredUpload {
+    fn drop(&mut self) {
+        abort_later(self.upload.take().into_iter().collect());
+    }
+}
+
+impl fmt::Debug for DeferredUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Object { .. } => "Object",
-            Self::Upload(_) => "Upload",
-        })
+        f.debug_struct("DeferredUpload").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
@@ -164,7 +251,7 @@ impl MultipartUpload for DeferredUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let upload = self.upload.take().ok_or_else(closed)?;
-        self.pending.lock().push(Unfinished::Upload(upload));
+        self.pending.push(Unfinished::Upload { location: self.location.clone(), upload });
         Ok(unanswered())
     }
 
@@ -178,9 +265,11 @@ impl MultipartUpload for DeferredUpload {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::TryStreamExt;
-    use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
+    use object_store::{ObjectStoreExt, PutMode};
 
     use super::*;
 
@@ -208,5 +297,63 @@ mod tests {
         write_both(&store).await;
         store.commit().await.expect("published");
         assert_eq!(names(inner.as_ref()).await, ["large", "small"]);
+    }
+
+    /// An upload that counts how often it was given up; the store of the test keeps no parts that could be looked for.
+    #[derive(Debug)]
+    struct Counted(Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl MultipartUpload for Counted {
+        fn put_part(&mut self, _: PutPayload) -> UploadPart {
+            Box::pin(async { Ok(()) })
+        }
+
+        async fn complete(&mut self) -> Result<PutResult> {
+            Ok(unanswered())
+        }
+
+        async fn abort(&mut self) -> Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    /// A store that holds `taken`, and a deferred one over it with two uploads of which one is complete.
+    async fn with_uploads(aborted: &Arc<AtomicUsize>) -> (Arc<InMemory>, DeferredStore, Box<dyn MultipartUpload>) {
+        let inner = Arc::new(InMemory::new());
+        inner.put(&"taken".into(), "x".into()).await.expect("written");
+        let store = DeferredStore::new(Arc::clone(&inner) as Arc<dyn ObjectStore>);
+        let upload = |location: &str| DeferredUpload {
+            location: location.into(),
+            upload: Some(Box::new(Counted(Arc::clone(aborted)))),
+            pending: Arc::clone(&store.pending),
+        };
+        let (mut complete, open) = (upload("complete"), upload("open"));
+        store.put(&"first".into(), "y".into()).await.expect("taken");
+        store.put_opts(&"taken".into(), "z".into(), PutMode::Create.into()).await.expect("not asked yet");
+        complete.complete().await.expect("taken");
+        (inner, store, Box::new(open))
+    }
+
+    #[tokio::test]
+    async fn a_refused_object_ends_the_uploads_behind_it_and_those_before_are_told() {
+        let aborted = Arc::new(AtomicUsize::new(0));
+        let (inner, store, _open) = with_uploads(&aborted).await;
+        let error = store.commit().await.expect_err("the second object exists");
+        assert!(error.to_string().ends_with("; 1 of 3 objects are there: first"), "{error}");
+        assert_eq!(aborted.load(Ordering::SeqCst), 1);
+        store.commit().await.expect("nothing left to do");
+        assert_eq!(names(inner.as_ref()).await, ["first", "taken"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_is_given_up() {
+        let aborted = Arc::new(AtomicUsize::new(0));
+        drop(with_uploads(&aborted).await);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(aborted.load(Ordering::SeqCst), 2, "the complete one and the open one");
     }
 }

@@ -11,8 +11,9 @@ mod root;
 mod strategy_file;
 mod strategy_shape;
 mod strategy_table;
+mod visible;
 
-pub use deferred::DeferredStore;
+pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_notes, vacuum_table,
 };
@@ -21,3 +22,4 @@ pub use root::{DATABASE_FOLDER, Root};
 pub use strategy_file::{FinishedFile, StrategyFileWriter};
 pub use strategy_shape::{PartitionKey, StrategyShape};
 pub use strategy_table::{StrategyChange, StrategyFile, StrategyTable};
+pub use visible::{VisibleStore, is_hidden};

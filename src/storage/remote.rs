@@ -13,8 +13,10 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
 use url::Url;
 
+use super::VisibleStore;
 use crate::error::{Error, Result};
 
 /// One kind of remote store: its URL schemes and how it is opened.
@@ -117,9 +119,24 @@ fn place(url: &Url) -> String {
 }
 
 /// DataFusion's registry of stores, which opens remote ones when they are first asked for.
-#[derive(Debug, Default)]
+///
+/// Listings of every store that it opens, that of this machine as well, leave out what is hidden.
+#[derive(Debug)]
 pub struct RemoteStores {
     known: DefaultObjectStoreRegistry,
+}
+
+impl RemoteStores {
+    /// A registry with the files of this machine.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], if their URL could not be written.
+    pub fn new() -> Result<Self> {
+        let known = DefaultObjectStoreRegistry::new();
+        let files = Url::parse("file:///").map_err(|error| Error::Internal(error.to_string()))?;
+        known.register_store(&files, Arc::new(VisibleStore::new(Arc::new(LocalFileSystem::new()))));
+        Ok(Self { known })
+    }
 }
 
 impl ObjectStoreRegistry for RemoteStores {
@@ -142,6 +159,7 @@ impl ObjectStoreRegistry for RemoteStores {
         remote.require_credentials(url)?;
         let store = (remote.open)(url)
             .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(store));
         self.known.register_store(url, Arc::clone(&store));
         Ok(store)
     }

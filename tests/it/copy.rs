@@ -138,6 +138,91 @@ fn a_full_disk_leaves_the_file_of_before() {
     }
 }
 
+#[test]
+fn the_remedy_of_a_target_without_extension_works() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("plain");
+    fs::write(&target, "before").expect("a file");
+    let message = run(&["-c", &copy("SELECT 7 AS x", &target, "STORED AS CSV")]).refused(1, &["it is a file"]);
+    let start = message.rfind("OPTIONS").expect("a remedy");
+    let remedy = &message[start..=start + message[start..].find(')').expect("its end")];
+    run(&["-c", &copy("SELECT 7 AS x", &target, &format!("STORED AS CSV {remedy}"))]).good();
+    assert_eq!(fs::read_to_string(&target).expect("the file"), "x\n7\n");
+    assert_eq!(names(folder.path()), ["plain"]);
+    let many = folder.path().join("many.csv");
+    run(&["-c", &copy("SELECT 7 AS x", &many, "OPTIONS ('single_file_output' 'FALSE')")]).good();
+    assert!(many.is_dir() && names(&many).len() == 1);
+    run(&["-c", &copy("SELECT 7 AS x", &many, "STORED AS CSV OPTIONS ('single_file_output' 'true')")]).refused(1, &["it is a folder"]);
+    let partitioned = "STORED AS CSV PARTITIONED BY (y) OPTIONS ('single_file_output' 'true')";
+    run(&["-c", &copy("SELECT 7 AS x, 1 AS y", &many, partitioned)]).refused(2, &["PARTITIONED BY"]);
+    run(&["-c", &copy("SELECT 7 AS x", &many, "OPTIONS ('single_file_output' 'perhaps')")]).refused(2, &["'true' or 'false'"]);
+    assert_eq!((names(folder.path()).len(), names(&many).len()), (2, 1));
+}
+
+#[test]
+fn a_folder_that_takes_not_all_files_takes_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("r");
+    fs::create_dir(&target).expect("a folder");
+    fs::write(target.join("part=1"), "in the way").expect("a file");
+    let sql = copy("SELECT value, value % 3 AS part FROM generate_series(1, 9)", &target, "STORED AS CSV PARTITIONED BY (part)");
+    run(&["-c", &sql]).refused(1, &[&target.display().to_string()]);
+    assert_eq!((names(folder.path()), names(&target)), (vec!["r".to_owned()], vec!["part=1".to_owned()]));
+}
+
+/// Whether a file with rows lies anywhere below.
+fn has_data(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| if entry.path().is_dir() { has_data(&entry.path()) } else { entry.metadata().is_ok_and(|file| file.len() > 0) })
+    })
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_nothing_of_a_copy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, stored) in [("r.csv", ""), ("r", "STORED AS CSV"), ("p", "STORED AS CSV PARTITIONED BY (part)")] {
+        let sql = copy(
+            "SELECT repeat('x', 1000) AS x, value % 3 AS part FROM generate_series(1, 10000000000)",
+            &folder.path().join(name),
+            stored,
+        );
+        let mut command = program();
+        command.args(["-c", &sql]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        while !has_data(folder.path()) {
+            assert!(child.try_wait().expect("a child").is_none(), "{name}: ended by itself");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal");
+        let output = child.wait_with_output().expect("the program ends");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).trim()), (Some(1), "error: cancelled"), "{name}");
+        assert!(names(folder.path()).is_empty(), "{name}: {:?}", names(folder.path()));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn rows_of_a_killed_copy_are_no_rows_of_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(&["-c", &copy("SELECT 1 AS value", &folder.path().join("a.csv"), "")]).good();
+    let sql = copy("SELECT repeat('x', 1000) AS value FROM generate_series(1, 10000000000)", &folder.path().join("b"), "STORED AS CSV");
+    let mut child = program().args(["-c", &sql]).spawn().expect("the program starts");
+    let left = || fs::read_dir(folder.path()).expect("the folder").flatten().any(|entry| entry.path().is_dir() && has_data(&entry.path()));
+    while !left() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    // What was written under a temporary name, as a writer that had got further would have left it.
+    let scratch = folder.path().join(names(folder.path()).remove(0));
+    fs::write(scratch.join("whole.csv"), "value\n5\n6\n").expect("a file");
+    let read = format!("SELECT count(*) AS n FROM '{}/'", folder.path().display());
+    assert_eq!(run(&["--format", "csv", "-c", &read]).good(), "n\n1\n");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_killed_copy_leaves_the_file_of_before() {
