@@ -301,7 +301,7 @@ fn assemble(parts: &Parts, order: DateOrder) -> Option<NaiveDate> {
         DateOrder::Dmy => (parts.second, parts.first),
         DateOrder::Mdy => (parts.first, parts.second),
     };
-    NaiveDate::from_ymd_opt(parts.year, month, day)
+    NaiveDate::from_ymd_opt(parts.year, month, day).filter(|date| date.year() > 0)
 }
 
 fn epoch_date(seconds: i64) -> Option<NaiveDate> {

@@ -129,6 +129,16 @@ pub enum ValueKind {
     Levels,
 }
 
+impl ValueKind {
+    /// Name in options and table properties.
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueKind::Pnl => "pnl",
+            ValueKind::Levels => "levels",
+        }
+    }
+}
+
 /// What happens to rows whose key (date, slot, strategy) is already in the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -252,7 +262,8 @@ impl ImportOptions {
                 Err(Error::Usage(format!("--thousands '{mark}' is not a mark between digits: use one of , . ' _ or a space")))
             }
             Some(mark) if mark == decimal => {
-                Err(Error::Usage(format!("'{mark}' cannot be both the decimal mark and the mark between thousands: say --decimal too")))
+                let remedy = if self.decimal.is_some() { "give another mark, or leave --thousands out" } else { "say --decimal too" };
+                Err(Error::Usage(format!("'{mark}' cannot be both the decimal mark and the mark between thousands: {remedy}")))
             }
             mark => Ok(NumberFormat::new(decimal as u8, mark.map(|m| m as u8))),
         }
@@ -333,7 +344,13 @@ mod tests {
 
     #[test]
     fn one_mark_cannot_be_both() {
-        let options = ImportOptions { decimal: Some(','), thousands: Some(','), ..Default::default() };
-        assert!(matches!(options.number_format(), Err(Error::Usage(_))));
+        let refused = |decimal, thousands| {
+            let options = ImportOptions { decimal, thousands: Some(thousands), ..Default::default() };
+            let error = options.number_format().unwrap_err();
+            assert!(matches!(error, Error::Usage(_)));
+            error.to_string()
+        };
+        assert!(refused(Some(','), ',').contains("leave --thousands out"));
+        assert!(refused(None, '.').contains("say --decimal too"));
     }
 }

@@ -26,6 +26,8 @@ const CHUNKS_WAITING: usize = 2;
 const BUFFER_BYTES: usize = 256 << 10;
 /// A line longer than this is no table any more: the widest header, 100,000 names, is far below.
 const LONGEST_LINE_BYTES: u64 = 256 << 20;
+/// First bytes of a gzip file (RFC 1952).
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// Opens a file that is to be imported.
 ///
@@ -273,6 +275,8 @@ enum NotText {
     Encoding(u64),
     #[error("not a text file: a NUL byte at offset {0}")]
     Nul(u64),
+    #[error("a gzip file, not CSV text")]
+    Gzip,
     #[error("a line is longer than 256 MiB, near byte offset {0}")]
     LineTooLong(u64),
     #[error(transparent)]
@@ -294,6 +298,9 @@ impl CheckedReader {
     }
 
     fn check(&mut self, bytes: &[u8]) -> std::result::Result<(), NotText> {
+        if self.bytes == 0 && bytes.starts_with(GZIP_MAGIC) {
+            return Err(NotText::Gzip);
+        }
         if bytes.contains(&0) {
             let nul = bytes.iter().position(|&b| b == 0).unwrap_or_default();
             return Err(NotText::Nul(self.bytes + nul as u64));
@@ -383,6 +390,10 @@ fn csv_error(file: &str, header: &[String], error: csv::Error) -> Error {
 fn read_error(file: &str, header: &[String], error: &io::Error) -> Error {
     match error.get_ref().and_then(|e| e.downcast_ref::<NotText>()) {
         Some(NotText::Quote(bad)) => quote_error(file, header, bad),
+        Some(NotText::Gzip) => {
+            let remedy = format!("unpack it first: gunzip --keep '{file}'");
+            SourceError::new(file, NotText::Gzip.to_string()).with_remedy(remedy).into()
+        }
         Some(not_text) => {
             SourceError::new(file, not_text.to_string()).with_remedy("only UTF-8 text is read: convert the file first").into()
         }
