@@ -152,6 +152,7 @@ const IMPORT_COLUMNS: &[JsonColumn] = &[
     JsonColumn("rows_written", JsonType::Integer, &["rows_written"]),
     JsonColumn("rows_unchanged", JsonType::Integer, &["rows_unchanged"]),
     JsonColumn("rows_replaced", JsonType::Integer, &["rows_replaced"]),
+    JsonColumn("rows_deleted", JsonType::Integer, &["rows_deleted"]),
     JsonColumn("tables", JsonType::Text, &["table"]),
     JsonColumn("options", JsonType::Text, &["options"]),
     JsonColumn("engine_version", JsonType::Text, &["engine_version"]),
@@ -176,7 +177,7 @@ const VERSION_COLUMNS: &[JsonColumn] = &[
     JsonColumn("committed_at", JsonType::Instant, &["committed_at"]),
     JsonColumn("operation", JsonType::Text, &["operation"]),
     JsonColumn("import_id", JsonType::Text, &["note", "import", "import_id"]),
-    JsonColumn("statement", JsonType::Text, &["note", "sql"]),
+    JsonColumn("statement", JsonType::Text, &["statement"]),
 ];
 
 const TABLE_COLUMNS: &[JsonColumn] = &[
@@ -274,6 +275,7 @@ async fn versions(schema: &DirectorySchema) -> Result<RecordBatch> {
                 "version": commit.version,
                 "committed_at": commit.timestamp.map(|at| at.to_rfc3339()),
                 "operation": commit.operation,
+                "statement": commit.note.as_ref().and_then(|note| note.get("sql").or_else(|| note.get("generate")?.get("command"))),
                 "note": commit.note,
             })
         }));

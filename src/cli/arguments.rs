@@ -288,6 +288,9 @@ pub(crate) struct GenerateArguments {
     /// Write this Parquet file
     #[arg(long, value_name = "FILE")]
     pub(crate) parquet: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, conflicts_with = "into")]
+    pub(crate) overwrite: bool,
 }
 
 fn formats() -> clap::builder::PossibleValuesParser {

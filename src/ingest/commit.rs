@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::{cast, concat_batches};
-use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use datafusion::common::{Column, JoinType};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Schema};
+use datafusion::common::{Column, JoinType, ScalarValue};
+use datafusion::error::DataFusionError;
 use datafusion::functions::expr_fn::date_part;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cast as cast_to, col, lit};
@@ -28,8 +29,40 @@ pub struct RowCounts {
     pub written: u64,
     /// Rows that were there already with the same values.
     pub unchanged: u64,
-    /// Rows of the table that were replaced.
+    /// Rows of the table that were replaced by others of the same key.
     pub replaced: u64,
+    /// Rows of the table that went without another in their place.
+    pub deleted: u64,
+    /// Strategies of deleted rows that the change does not bring.
+    pub deleted_strategies: u64,
+    /// Rows of the first period, which have no difference of levels, that were left out because the table has values there.
+    pub left_out: u64,
+}
+
+/// First period of a source: the one without a level before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FirstPeriod {
+    date: i32,
+    slot: Option<i32>,
+}
+
+impl FirstPeriod {
+    /// The first of the periods of a source; none where there are no periods.
+    pub(super) fn of(periods: &RecordBatch) -> Option<Self> {
+        let date = periods.column_by_name("date")?.as_primitive_opt::<Date32Type>()?;
+        let slot = periods.column_by_name("slot").and_then(|slots| slots.as_primitive_opt::<Int32Type>());
+        (periods.num_rows() > 0).then(|| Self { date: date.value(0), slot: slot.map(|slots| slots.value(0)) })
+    }
+
+    /// True for the rows of the period, and of the slots before it on its date.
+    fn ends(self) -> Expr {
+        let on_date = ident("date").eq(day(self.date));
+        self.slot.map_or(on_date.clone(), |slot| on_date.and(ident("slot").lt_eq(lit(slot))))
+    }
+}
+
+fn day(days: i32) -> Expr {
+    lit(ScalarValue::Date32(Some(days)))
 }
 
 /// Writes every period partition of a source as one sorted file, `threads` of them at a time.
@@ -58,19 +91,30 @@ async fn write_partition(change: &StrategyChange, source: Arc<dyn StrategySource
     task.await.map_err(|e| Error::Internal(format!("a writer task failed: {e}")))?
 }
 
-/// Sorts rows of any order and writes them, one file per partition. `rows` has at least the key columns and `pnl`.
+/// Sorts rows of any order and writes them, one file per partition. `rows` has at least the key columns and `pnl`; partition
+/// columns may be absent or NULL, as they follow from the date.
+///
+/// # Errors
+/// [`Error::Query`] for a year or month that contradicts the date.
 pub async fn write_rows(change: &mut StrategyChange, rows: DataFrame) -> Result<u64> {
-    write_sorted(change, rows, StrategyChange::add).await
+    let named = |name: &&str| rows.schema().has_column_with_unqualified_name(name);
+    let given: Vec<&str> = change.shape().partition_columns().into_iter().filter(named).collect();
+    write_sorted(change, rows, (&given, StrategyChange::add)).await
 }
 
-/// As [`write_rows`], handing every finished file to `take`.
-async fn write_sorted(change: &mut StrategyChange, rows: DataFrame, take: fn(&mut StrategyChange, FinishedFile)) -> Result<u64> {
+/// As [`write_rows`], checking the partition columns given and handing every finished file to `take`.
+async fn write_sorted(
+    change: &mut StrategyChange,
+    rows: DataFrame,
+    (given, take): (&[&str], fn(&mut StrategyChange, FinishedFile)),
+) -> Result<u64> {
     let shape = change.shape().clone();
-    let mut stream = sorted(&shape, rows)?.execute_stream().await?;
+    let mut stream = sorted(&shape, rows, given)?.execute_stream().await?;
     let mut open: Option<(PartitionKey, crate::storage::StrategyFileWriter)> = None;
     let mut written = 0;
     while let Some(batch) = stream.next().await.transpose()? {
         written += batch.num_rows() as u64;
+        check_partition(&batch, given)?;
         for (key, part) in split_partitions(&batch, shape.has_slot()) {
             if open.as_ref().is_some_and(|(current, _)| *current != key) {
                 finish(change, open.take(), take).await?;
@@ -98,13 +142,38 @@ async fn finish(
     Ok(())
 }
 
-/// Rows with their partition columns computed from the date, in file order within each partition.
-fn sorted(shape: &StrategyShape, rows: DataFrame) -> Result<DataFrame> {
+/// Refuses rows whose year or month is said to be another than that of their date.
+fn check_partition(batch: &RecordBatch, given: &[&str]) -> Result<()> {
+    for name in given {
+        let columns = batch.column_by_name(name).zip(batch.column_by_name(&format!("given_{name}")));
+        let numbers = columns.and_then(|(a, b)| a.as_primitive_opt::<Int32Type>().zip(b.as_primitive_opt::<Int32Type>()));
+        let Some((computed, said)) = numbers else { continue };
+        let differs = |row: &usize| said.is_valid(*row) && said.value(*row) != computed.value(*row);
+        let Some(row) = (0..batch.num_rows()).find(differs) else { continue };
+        let text = |column: &str| batch.column_by_name(column).map(|cells| cell(cells, row)).unwrap_or_default();
+        return Err(DataFusionError::Execution(format!(
+            "{name} {} contradicts the date {} of strategy '{}': leave {name} out, it follows from the date",
+            said.value(row),
+            text("date"),
+            text("strategy")
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+fn cell(column: &ArrayRef, row: usize) -> String {
+    datafusion::arrow::util::display::array_value_to_string(column, row).unwrap_or_default()
+}
+
+/// Rows with their partition columns computed from the date, in file order within each partition; those `given` follow as `given_...`.
+fn sorted(shape: &StrategyShape, rows: DataFrame, given: &[&str]) -> Result<DataFrame> {
     let part = |unit: &str| cast_to(date_part(lit(unit), ident("date")), DataType::Int32);
     let mut columns: Vec<Expr> = vec![part("year").alias("year"), part("month").alias("month")];
     for field in shape.read_schema().fields() {
         columns.push(cast_to(ident(field.name()), field.data_type().clone()).alias(field.name()));
     }
+    columns.extend(given.iter().map(|name| cast_to(ident(name), DataType::Int32).alias(format!("given_{name}"))));
     let mut order = vec![col("year")];
     if shape.has_slot() {
         order.push(col("month"));
@@ -155,11 +224,26 @@ fn conform(shape: &StrategyShape, batch: &RecordBatch) -> Result<RecordBatch> {
 /// # Errors
 /// [`Error::Conflict`] naming the first keys with the old and the new value.
 pub async fn merge(ctx: &SessionContext, change: &mut StrategyChange, mode: ImportMode) -> Result<RowCounts> {
-    let mut counts = RowCounts { written: change.added().iter().map(|f| f.rows).sum(), ..RowCounts::default() };
+    merge_after(ctx, change, mode, None).await
+}
+
+/// As [`merge`], for differences of levels: the rows of `first`, which have no level before them, never take the place of a
+/// stored row, and `Replace` begins after them.
+pub(super) async fn merge_after(
+    ctx: &SessionContext,
+    change: &mut StrategyChange,
+    mode: ImportMode,
+    first: Option<FirstPeriod>,
+) -> Result<RowCounts> {
+    let mut counts = RowCounts::default();
+    if let Some(first) = first {
+        counts.left_out = leave_out_stored(ctx, change, first).await?;
+    }
+    counts.written = change.added().iter().map(|f| f.rows).sum();
     let Some(base) = change.base().cloned() else { return Ok(counts) };
     let files = base.files()?;
     if mode == ImportMode::Replace {
-        counts.replaced = cut_out(ctx, change, &files).await?;
+        cut_out(ctx, change, first, &mut counts).await?;
         return Ok(counts);
     }
     let keys: BTreeSet<PartitionKey> = change.added().iter().map(|file| file.key).collect();
@@ -168,8 +252,7 @@ pub async fn merge(ctx: &SessionContext, change: &mut StrategyChange, mode: Impo
         if old.is_empty() {
             continue;
         }
-        let (shape, brought) = (change.shape().clone(), change.incoming().to_vec());
-        let met = Meeting { ctx, shape, brought, new: scan_written(change, &new), old: scan_old(change, &old) };
+        let met = Meeting::of(ctx, change, &new, &old);
         met.check_slots(base.name()).await?;
         let (same, differing) = met.count().await?;
         counts.unchanged += same;
@@ -207,7 +290,7 @@ fn scan_old(change: &StrategyChange, files: &[StrategyFile]) -> Arc<StrategyScan
 
 /// Puts `rows` in the place of the new files and the old ones given.
 async fn rewrite(change: &mut StrategyChange, new: Vec<FinishedFile>, old: Vec<StrategyFile>, rows: DataFrame) -> Result<()> {
-    write_sorted(change, rows, StrategyChange::add_rewritten).await?;
+    write_sorted(change, rows, (&[], StrategyChange::add_rewritten)).await?;
     for file in new {
         change.withdraw(&file).await?;
     }
@@ -217,20 +300,59 @@ async fn rewrite(change: &mut StrategyChange, new: Vec<FinishedFile>, old: Vec<S
     Ok(())
 }
 
-/// Takes the dates of the new rows out of the base; returns the number of rows that go.
-async fn cut_out(ctx: &SessionContext, change: &mut StrategyChange, files: &[StrategyFile]) -> Result<u64> {
+/// Takes the rows of the first period out of the change whose key the table holds; returns how many.
+async fn leave_out_stored(ctx: &SessionContext, change: &mut StrategyChange, first: FirstPeriod) -> Result<u64> {
+    let Some(base) = change.base().cloned() else { return Ok(0) };
+    let files = base.files()?;
+    let may_hold = |file: &&FinishedFile| file.dates.0 <= first.date && first.date <= file.dates.1;
+    let keys: BTreeSet<PartitionKey> = change.added().iter().filter(may_hold).map(|file| file.key).collect();
+    let mut left_out = 0;
+    for key in keys {
+        let (new, old) = meeting(change, &files, key);
+        if old.is_empty() {
+            continue;
+        }
+        let met = Meeting::of(ctx, change, &new, &old);
+        let stored = met.joined(JoinType::LeftSemi)?.filter(first.ends())?.count().await? as u64;
+        if stored > 0 {
+            let in_time = met.joined(JoinType::LeftSemi)?.filter(first.ends().is_not_true())?;
+            let rows = met.only_new()?.union(in_time)?;
+            rewrite(change, new, vec![], rows).await?;
+            left_out += stored;
+        }
+    }
+    Ok(left_out)
+}
+
+/// Takes the dates of the new rows out of the base, from after `first` on, and counts what goes.
+async fn cut_out(ctx: &SessionContext, change: &mut StrategyChange, first: Option<FirstPeriod>, counts: &mut RowCounts) -> Result<()> {
     let dates = change.added().iter().map(|file| file.dates).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-    let Some((first, last)) = dates else { return Ok(0) };
-    let day = |days: i32| lit(datafusion::common::ScalarValue::Date32(Some(days)));
-    let mut gone = 0;
-    for file in files.iter().filter(|file| file.may_hold((first, last), None)).cloned() {
-        let outside = col("date").lt(day(first)).or(col("date").gt(day(last)));
-        let kept = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.filter(outside)?;
-        let rows = ctx.read_table(scan_old(change, std::slice::from_ref(&file)))?.count().await? as u64;
-        gone += rows - write_sorted(change, kept, StrategyChange::add_rewritten).await?;
+    let (Some(dates), Some(base)) = (dates, change.base().cloned()) else { return Ok(()) };
+    let outside = ident("date").lt(day(dates.0)).or(ident("date").gt(day(dates.1)));
+    let outside = first.map_or(outside.clone(), |first| outside.or(first.ends()));
+    let written = change.added().to_vec();
+    let brought: HashSet<String> = change.written_strategies().map(str::to_owned).collect();
+    let mut lacking: BTreeSet<String> = BTreeSet::new();
+    for file in base.files()?.into_iter().filter(|file| file.may_hold(dates, None)) {
+        let new: Vec<FinishedFile> = written.iter().filter(|new| new.key == file.key).cloned().collect();
+        let met = Meeting::of(ctx, change, &new, std::slice::from_ref(&file));
+        let rows = ctx.read_table(Arc::clone(&met.old) as _)?;
+        let gone = rows.clone().filter(outside.clone().is_not_true())?;
+        let total = gone.clone().count().await? as u64;
+        if total == 0 {
+            continue;
+        }
+        let replaced = met.joined(JoinType::Inner)?.filter(outside.clone().is_not_true())?.count().await? as u64;
+        counts.replaced += replaced;
+        counts.deleted += total - replaced;
+        let names = gone.select(vec![ident("strategy")])?.distinct()?.collect().await?;
+        let names = names.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| cell(batch.column(0), row)));
+        lacking.extend(names.filter(|name| !brought.contains(name)));
+        write_sorted(change, rows.filter(outside.clone())?, (&[], StrategyChange::add_rewritten)).await?;
         change.remove(file);
     }
-    Ok(gone)
+    counts.deleted_strategies = lacking.len() as u64;
+    Ok(())
 }
 
 /// New and old rows of one partition that may share keys.
@@ -243,7 +365,12 @@ struct Meeting<'a> {
     old: Arc<StrategyScan>,
 }
 
-impl Meeting<'_> {
+impl<'a> Meeting<'a> {
+    fn of(ctx: &'a SessionContext, change: &StrategyChange, new: &[FinishedFile], old: &[StrategyFile]) -> Self {
+        let (shape, brought) = (change.shape().clone(), change.incoming().to_vec());
+        Self { ctx, shape, brought, new: scan_written(change, new), old: scan_old(change, old) }
+    }
+
     /// Rows with a key on both sides: the new columns under their names, the old ones with the prefix `old_`.
     fn joined(&self, kind: JoinType) -> Result<DataFrame> {
         let new = self.ctx.read_table(Arc::clone(&self.new) as _)?;
@@ -395,14 +522,14 @@ mod tests {
     async fn rows_that_stay_are_not_written_anew() {
         let directory = tempfile::tempdir().unwrap();
         let (root, ctx) = (Root::open(&directory.path().to_string_lossy()).await.unwrap(), SessionContext::new());
-        for (mode, replaced) in [(ImportMode::Replace, 12), (ImportMode::Upsert, 0)] {
+        for (mode, deleted) in [(ImportMode::Replace, 9), (ImportMode::Upsert, 0)] {
             let mut first = change(&root, None, 4, (1, 1)).await;
             assert_eq!(merge(&ctx, &mut first, ImportMode::Append).await.unwrap().written, 20);
             first.commit(serde_json::json!({})).await.unwrap();
             let base = StrategyTable::open(&root, "t", None).await.unwrap();
             let mut second = change(&root, base, 1, (1, 3)).await;
             let counts = merge(&ctx, &mut second, mode).await.unwrap();
-            assert!(counts.written > 0 && counts.replaced >= replaced, "{counts:?}");
+            assert_eq!((counts.written, counts.replaced, counts.deleted), (5, 3, deleted), "{mode:?}");
             assert_eq!(second.written_strategies().count(), 1, "{mode:?}");
             second.abandon().await.unwrap();
             root.remove_folder("t").await.unwrap();

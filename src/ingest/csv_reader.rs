@@ -1,10 +1,12 @@
 //! From a CSV file to a source of strategies and a report: plan the header, read the rows, judge them, settle the periods.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::coercion::{Coercion, CoercionKind, Coercions};
 use super::columns::{HeaderPlan, Layout, Role, Target, plan_header};
 use super::file_source::{FileSource, LevelDifferences};
+use super::fingerprint::file_sha256;
 use super::judge::{coercion_issues, judge};
 use super::long::{LongRules, read_long};
 use super::options::{ImportOptions, Unit, ValueKind};
@@ -40,6 +42,7 @@ pub struct CsvSource {
 pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Result<CsvSource> {
     let mut report = ImportReport::begin(path, options);
     let format = options.number_format()?;
+    report.option_files = option_files(options)?;
     let renames = options.rename.as_deref().map(read_renames).transpose()?.unwrap_or_default();
     let reader = RecordReader::open(path)?;
     let file = reader.file().to_owned();
@@ -62,6 +65,12 @@ pub fn read_csv(path: &Path, options: &ImportOptions, memory_bytes: usize) -> Re
     describe_series(&mut report, source.as_ref(), &facts);
     report.finish();
     Ok(CsvSource { source, report })
+}
+
+/// Identity of the files that decide, beside the CSV file itself, what is stored.
+fn option_files(options: &ImportOptions) -> Result<BTreeMap<&'static str, String>> {
+    let named = [("dates", &options.dates), ("rename", &options.rename)];
+    named.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?))).map(|(name, path)| Ok((name, file_sha256(path)?))).collect()
 }
 
 /// Puts the dates of `--dates` in the place of the day numbers of the date column.

@@ -89,6 +89,8 @@ pub struct GenerateRequest {
     pub regimes: bool,
     /// Where it goes.
     pub target: Target,
+    /// An existing file is replaced. Tables are never.
+    pub overwrite: bool,
 }
 
 /// Where generated data goes.
@@ -118,7 +120,29 @@ impl GenerateRequest {
             zones: 0,
             regimes: false,
             target,
+            overwrite: false,
         }
+    }
+
+    /// The command that makes the same values, without its target.
+    pub fn command(&self) -> String {
+        let Self { strategies, periods, seed, start, share_zeros, share_nulls, .. } = self;
+        let mut text = format!("generate strategies --strategies {strategies} --periods {periods} --seed {seed} --start {start}");
+        for (flag, share) in [("zeros", *share_zeros), ("nulls", *share_nulls)] {
+            if share > 0.0 {
+                text.push_str(&format!(" --{flag} {share}"));
+            }
+        }
+        for (flag, count) in [("constant", self.constant), ("duplicates", self.duplicates), ("groups", self.groups), ("zones", self.zones)]
+        {
+            if count > 0 {
+                text.push_str(&format!(" --{flag} {count}"));
+            }
+        }
+        if self.regimes {
+            text.push_str(" --regimes");
+        }
+        text
     }
 
     fn check(&self) -> Result<()> {
@@ -163,7 +187,7 @@ pub struct GenerateReport {
     pub rows: u64,
     /// Length of the file in bytes; none for a table.
     pub bytes: Option<u64>,
-    /// Version of the table that holds the rows; none for a file, and where all rows were there already.
+    /// Version of the table that holds the rows; none for a file.
     pub version: Option<i64>,
     /// Time it took.
     pub seconds: f64,

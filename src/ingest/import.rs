@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
-use super::commit::{RowCounts, extend_register, merge, write_source};
-use super::report::{ImportReport, ImportStatus};
+use super::commit::{FirstPeriod, RowCounts, extend_register, merge_after, write_source};
+use super::report::{ImportReport, ImportStatus, Issue, IssueCode, Severity};
 use super::single_slot::SingleSlot;
 use super::{
-    GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, read_csv, write_generated,
+    GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, Unit, ValueKind, read_csv,
+    write_generated,
 };
 use crate::error::{Error, Result};
-use crate::storage::{Root, StrategyChange, StrategyShape, StrategyTable, history, load_table, standing_notes};
+use crate::storage::{CommitRecord, Root, StrategyChange, StrategyShape, StrategyTable, history, load_table, standing_commits};
 
 /// Key under which an import's report is kept in the table's log.
 const IMPORT_NOTE: &str = "import";
+/// Operations of other programs that leave the rows as they are.
+const OPERATIONS_ON_FILES: &[&str] = &["VACUUM START", "VACUUM END", "OPTIMIZE"];
 /// Bytes that the values of a source may take in memory before they go to a scratch file, without a memory limit.
 const DEFAULT_VALUE_BYTES: usize = 512 << 20;
 /// Lists of the report that may name every strategy: they are told to the user, not kept in the log.
@@ -65,6 +69,7 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
     let (source, mut report) = read(context, request).await?;
     report.table.clone_from(&request.table);
     let base = base_table(context.root, &request.table).await?;
+    settle_unit(base.as_ref(), &mut report)?;
     if let Some(before) = already_imported(base.as_ref(), &report).await? {
         report.status = ImportStatus::AlreadyImported;
         report.version = Some(before.version as i64);
@@ -75,17 +80,38 @@ async fn try_import(context: &ImportContext<'_>, request: &ImportRequest) -> Res
     }
     let source = fitted(source, base.as_ref())?;
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
-    let mode = request.options.mode.unwrap_or_default();
     if request.dry_run && base.is_none() {
-        report.rows_written = report.periods * report.strategies;
+        let counts = RowCounts { written: report.periods * report.strategies, ..RowCounts::default() };
+        count(&mut report, counts, None);
         report.finish();
         return Ok(report);
     }
     let change = StrategyChange::begin(context.root, &request.table, base, &shape).await?;
     if request.dry_run {
-        return dry_run(context, change, source, mode, report).await;
+        return dry_run(context, change, source, report).await;
     }
-    store(context, change, source, mode, report).await
+    store(context, change, source, report).await
+}
+
+/// The unit under which the rows are stored: that of the file, else that of the table.
+fn settle_unit(base: Option<&StrategyTable>, report: &mut ImportReport) -> Result<()> {
+    let Some(base) = base else { return Ok(()) };
+    let before: Unit = base.unit().parse().unwrap_or_default();
+    match (before, &report.unit) {
+        (Unit::Unknown, Unit::Unknown) => {}
+        (Unit::Unknown, stated) => {
+            let rows = base.files()?.iter().filter_map(|file| file.rows).sum();
+            let action = format!("rows of the table had no unit; all of them are {stated} from now on");
+            report.issues.push(Issue::new(IssueCode::UnitStated, Severity::Warning, rows, action));
+        }
+        (before, Unit::Unknown) => {
+            report.unit = before;
+            report.issues.retain(|issue| issue.code != IssueCode::UnitUnknown);
+        }
+        // Another unit is refused when the change is prepared.
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The source with slots where the table has them: a file with one row per date then holds slot 1 of its dates.
@@ -117,18 +143,45 @@ struct EarlierImport {
     import_id: String,
 }
 
-/// The import by which the same bytes came in under the same options, if they still stand: a restore or a later SQL change
-/// of the table may have taken rows away.
+/// The last import by which the same bytes came in under the same options, if its rows still stand: a restore, another import
+/// or an SQL change may have taken them away.
 async fn already_imported(base: Option<&StrategyTable>, report: &ImportReport) -> Result<Option<EarlierImport>> {
     let Some(base) = base else { return Ok(None) };
     let commits = history(base.name(), base.delta()).await?;
-    let options = serde_json::to_value(&report.options).map_err(|e| Error::Internal(e.to_string()))?;
-    let same = |import: &Value| import["sha256"] == report.sha256.as_str() && import["options"] == options;
-    let standing = standing_notes(&commits, IMPORT_NOTE).into_iter().find(|(_, import)| same(import));
-    let changed_since =
-        |version: u64| commits.iter().any(|c| c.version > version && c.note.as_ref().is_some_and(|note| note.get("sql").is_some()));
-    let standing = standing.filter(|(version, _)| !changed_since(*version));
-    Ok(standing.map(|(version, import)| EarlierImport { version, import_id: import["import_id"].as_str().unwrap_or_default().to_owned() }))
+    let standing = standing_commits(&commits);
+    let internal = |e: serde_json::Error| Error::Internal(e.to_string());
+    let options = serde_json::to_value(&report.options).map_err(internal)?;
+    let (files, no_files) = (serde_json::to_value(&report.option_files).map_err(internal)?, json!({}));
+    let same = |import: &Value| {
+        // Imports of earlier versions of the engine did not note the files of their options.
+        let noted = import.get("option_files").unwrap_or(&no_files);
+        import["sha256"] == report.sha256.as_str() && import["options"] == options && *noted == files
+    };
+    let Some(last) = standing.iter().rposition(|commit| import_note(commit).is_some_and(same)) else { return Ok(None) };
+    if standing[last + 1..].iter().any(|later| may_have_changed(later, report)) {
+        return Ok(None);
+    }
+    let import_id = import_note(standing[last]).and_then(|import| import["import_id"].as_str()).unwrap_or_default().to_owned();
+    Ok(Some(EarlierImport { version: standing[last].version, import_id }))
+}
+
+fn import_note(commit: &CommitRecord) -> Option<&Value> {
+    commit.note.as_ref()?.get(IMPORT_NOTE)
+}
+
+/// Whether a later commit may have changed what the file of this report stands for: in doubt its rows are compared again.
+fn may_have_changed(later: &CommitRecord, report: &ImportReport) -> bool {
+    if later.note.is_none() {
+        return !OPERATIONS_ON_FILES.contains(&later.operation.as_str());
+    }
+    let Some(import) = import_note(later) else { return true };
+    let some = |count: &str| import[count].as_u64() != Some(0) && !import[count].is_null();
+    let date = |of: &str| import[of].as_str().and_then(|text| text.parse::<NaiveDate>().ok());
+    let apart = date("first_date").zip(report.last_date).is_some_and(|(theirs, ours)| theirs > ours)
+        || date("last_date").zip(report.first_date).is_some_and(|(theirs, ours)| theirs < ours);
+    // What a replacing import takes out of its dates includes what others have added there.
+    let fills = report.options.mode == Some(ImportMode::Replace) && some("rows_written") && !apart;
+    some("rows_replaced") || some("rows_deleted") || fills
 }
 
 /// Writes, compares and throws away: the same answer as an import, the same errors, no byte left.
@@ -136,12 +189,12 @@ async fn dry_run(
     context: &ImportContext<'_>,
     mut change: StrategyChange,
     source: Arc<dyn StrategySource>,
-    mode: ImportMode,
     mut report: ImportReport,
 ) -> Result<ImportReport> {
-    let counts = prepare(context, &mut change, source, mode).await;
+    let counts = prepare(context, &mut change, source, &report).await;
+    let base = change.base().cloned();
     change.abandon().await?;
-    count(&mut report, counts?);
+    count(&mut report, counts?, base.as_ref());
     report.finish();
     Ok(report)
 }
@@ -150,13 +203,11 @@ async fn store(
     context: &ImportContext<'_>,
     mut change: StrategyChange,
     source: Arc<dyn StrategySource>,
-    mode: ImportMode,
     mut report: ImportReport,
 ) -> Result<ImportReport> {
     let names = source.strategies().to_vec();
     let prepared = async {
-        change.set_unit(&report.unit.to_string())?;
-        let counts = prepare(context, &mut change, source, mode).await?;
+        let counts = prepare(context, &mut change, source, &report).await?;
         extend_register(&mut change, &names, &report.import_id).await?;
         Ok::<_, Error>(counts)
     };
@@ -164,8 +215,8 @@ async fn store(
         Ok(counts) => counts,
         Err(error) => return change.abandon_after(error).await,
     };
-    count(&mut report, counts);
-    if counts.written == 0 && counts.replaced == 0 {
+    count(&mut report, counts, change.base());
+    if counts.written == 0 && counts.replaced == 0 && counts.deleted == 0 && !change.gives_unit() {
         report.status = ImportStatus::Unchanged;
         report.version = change.base().map(|base| base.version() as i64);
         report.finish();
@@ -182,16 +233,47 @@ async fn prepare(
     context: &ImportContext<'_>,
     change: &mut StrategyChange,
     source: Arc<dyn StrategySource>,
-    mode: ImportMode,
+    report: &ImportReport,
 ) -> Result<RowCounts> {
+    change.set_unit(&report.unit.to_string())?;
+    change.set_values(report.values.name())?;
+    let first = if report.values == ValueKind::Levels { FirstPeriod::of(source.periods()) } else { None };
     write_source(change, source, context.threads()).await?;
-    merge(context.ctx, change, mode).await
+    merge_after(context.ctx, change, report.options.mode.unwrap_or_default(), first).await
 }
 
-fn count(report: &mut ImportReport, counts: RowCounts) {
+fn count(report: &mut ImportReport, counts: RowCounts, base: Option<&StrategyTable>) {
     report.rows_written = counts.written;
     report.rows_unchanged = counts.unchanged;
     report.rows_replaced = counts.replaced;
+    report.rows_deleted = counts.deleted;
+    report.strategies_deleted = counts.deleted_strategies;
+    if report.values == ValueKind::Levels {
+        report_first_levels(report, counts.left_out, base);
+    }
+}
+
+/// Tells what became of the first row of a levels file, which has no level before it.
+fn report_first_levels(report: &mut ImportReport, left_out: u64, base: Option<&StrategyTable>) {
+    let undefined = report.strategies.saturating_sub(left_out);
+    let first = report.first_date.map(|date| date.to_string()).unwrap_or_default();
+    if left_out > 0 {
+        let action = "the first row of the file has no difference; the values that the table holds there stay";
+        report.issues.push(Issue::new(IssueCode::FirstLevel, Severity::Info, left_out, action).such_as(first.clone()));
+    }
+    let (severity, action) = match base {
+        None => (Severity::Info, "the first row of the file has no difference; stored as NULL".to_owned()),
+        Some(base) => {
+            let action = format!(
+                "the first row of the file has no difference; stored as NULL. Give a file that starts with the last date already in '{}', with --mode upsert where this one is in",
+                base.name()
+            );
+            (Severity::Warning, action)
+        }
+    };
+    if undefined > 0 {
+        report.issues.push(Issue::new(IssueCode::FirstLevel, severity, undefined, action).such_as(first));
+    }
 }
 
 /// The report as it is kept: without the lists that may name every strategy.
@@ -219,7 +301,7 @@ async fn record_refusal(root: &Root, request: &ImportRequest, error: &Error) -> 
 /// Makes deterministic strategies, into a table or a file.
 ///
 /// # Errors
-/// [`Error::Usage`] for counts that cannot be, [`Error::Conflict`] when the table holds other rows for the same keys.
+/// [`Error::Usage`] for counts that cannot be, [`Error::Conflict`] when the table exists, or the file does and is not to be overwritten.
 pub async fn generate(context: &ImportContext<'_>, request: &GenerateRequest) -> Result<GenerateReport> {
     let started = std::time::Instant::now();
     let source = Arc::new(GeneratedStrategies::try_new(request)?);
@@ -232,22 +314,23 @@ pub async fn generate(context: &ImportContext<'_>, request: &GenerateRequest) ->
             return Ok(GenerateReport::of(source.as_ref(), request, started.elapsed()));
         }
     };
-    let base = base_table(context.root, &name).await?;
+    if base_table(context.root, &name).await?.is_some() {
+        return Err(Error::Conflict(format!(
+            "table '{name}' exists already, and generated rows do not go among others\nhint: choose a new name, or DROP TABLE \"{name}\" first"
+        )));
+    }
     let shape = StrategyShape::of_periods(source.periods().schema_ref());
-    let mut change = StrategyChange::begin(context.root, &name, base, &shape).await?;
+    let mut change = StrategyChange::begin(context.root, &name, None, &shape).await?;
     let prepared = async {
         change.set_unit("currency:INR")?;
-        let counts = prepare(context, &mut change, Arc::clone(&source) as Arc<dyn StrategySource>, ImportMode::Append).await?;
-        extend_register(&mut change, source.strategies(), "generated").await?;
-        Ok::<_, Error>(counts)
+        change.set_values(ValueKind::Pnl.name())?;
+        write_source(&mut change, Arc::clone(&source) as Arc<dyn StrategySource>, context.threads()).await?;
+        extend_register(&mut change, source.strategies(), "generated").await
     };
-    let version = match prepared.await {
-        Ok(counts) if counts.written > 0 => Some(change.commit(json!({ "generate": { "seed": request.seed } })).await? as i64),
-        Ok(_) => {
-            change.abandon().await?;
-            None
-        }
-        Err(error) => return change.abandon_after(error).await,
-    };
+    if let Err(error) = prepared.await {
+        return change.abandon_after(error).await;
+    }
+    let command = format!("{} --into {name}", request.command());
+    let version = Some(change.commit(json!({ "generate": { "seed": request.seed, "command": command } })).await? as i64);
     Ok(GenerateReport { version, ..GenerateReport::of(source.as_ref(), request, started.elapsed()) })
 }

@@ -1,5 +1,6 @@
 //! What an import found and did, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -80,6 +81,8 @@ pub struct ImportReport {
     pub all_null: Vec<String>,
     /// What the user asked for.
     pub options: ImportOptions,
+    /// SHA-256 of the files that the options name (`dates`, `rename`), in hexadecimal digits.
+    pub option_files: BTreeMap<&'static str, String>,
     /// Version of the engine.
     pub engine_version: String,
     /// When reading began.
@@ -94,8 +97,12 @@ pub struct ImportReport {
     pub rows_written: u64,
     /// Rows that were in the table with equal values.
     pub rows_unchanged: u64,
-    /// Rows that took the place of others.
+    /// Rows that took the place of others of the same key.
     pub rows_replaced: u64,
+    /// Rows of the table that went without another in their place: `--mode replace` takes them out of the file's dates.
+    pub rows_deleted: u64,
+    /// Strategies among the deleted rows that the file lacks.
+    pub strategies_deleted: u64,
 }
 
 /// How far an import came.
@@ -168,6 +175,10 @@ pub enum IssueCode {
     ExcludedColumn,
     /// Nobody said what the values are measured in.
     UnitUnknown,
+    /// The table's rows had no unit until this file stated one.
+    UnitStated,
+    /// Equity levels without a level before them: their difference is unknown.
+    FirstLevel,
     /// Columns that repeat what the date says.
     DerivedDropped,
     /// Values that are missing between others.
@@ -194,6 +205,8 @@ impl IssueCode {
             IssueCode::KeptAsContext => "kept_as_context",
             IssueCode::ExcludedColumn => "excluded_column",
             IssueCode::UnitUnknown => "unit_unknown",
+            IssueCode::UnitStated => "unit_stated",
+            IssueCode::FirstLevel => "first_level",
             IssueCode::DerivedDropped => "derived_dropped",
             IssueCode::Gap => "gap",
             IssueCode::OddName => "odd_name",
@@ -317,6 +330,7 @@ impl ImportReport {
             constant: vec![],
             all_null: vec![],
             options: options.clone(),
+            option_files: BTreeMap::new(),
             engine_version: env!("CARGO_PKG_VERSION").into(),
             started_at: now,
             finished_at: now,
@@ -324,6 +338,8 @@ impl ImportReport {
             rows_written: 0,
             rows_unchanged: 0,
             rows_replaced: 0,
+            rows_deleted: 0,
+            strategies_deleted: 0,
         }
     }
 
@@ -408,7 +424,13 @@ impl ImportReport {
     fn write_outcome(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.map(|v| format!(" at version {v}")).unwrap_or_default();
         match self.status {
-            ImportStatus::Checked => writeln!(f, "{}: checked, nothing written", self.source),
+            ImportStatus::Checked if self.table.is_empty() => writeln!(f, "{}: checked, nothing written", self.source),
+            ImportStatus::Checked => {
+                let new = grouped(self.rows_written.saturating_sub(self.rows_replaced));
+                let (unchanged, replaced) = (grouped(self.rows_unchanged), grouped(self.rows_replaced));
+                let into = format!("{new} new, {unchanged} unchanged, {replaced} replaced, {}", self.deleted());
+                writeln!(f, "{}: checked, nothing written; rows for {}: {into}", self.source, self.table)
+            }
             ImportStatus::Unchanged => {
                 writeln!(f, "{}: all {} rows are in {} already, nothing written", self.source, grouped(self.rows_unchanged), self.table)
             }
@@ -418,10 +440,24 @@ impl ImportReport {
             }
             ImportStatus::Imported => {
                 let others = [(self.rows_unchanged, "unchanged"), (self.rows_replaced, "replaced")];
-                let others: String = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", grouped(*n))).collect();
+                let mut others: String =
+                    others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {} {what}", grouped(*n))).collect();
+                if self.rows_deleted > 0 {
+                    others = format!("{others}, {}", self.deleted());
+                }
                 writeln!(f, "{}: {} rows into {}{version}{others}", self.source, grouped(self.rows_written), self.table)
             }
         }
+    }
+
+    /// `3 deleted (of 1 strategy that the file lacks)`.
+    fn deleted(&self) -> String {
+        let strategies = match self.strategies_deleted {
+            0 => String::new(),
+            1 => " (of 1 strategy that the file lacks)".to_owned(),
+            n => format!(" (of {} strategies that the file lacks)", grouped(n)),
+        };
+        format!("{} deleted{strategies}", grouped(self.rows_deleted))
     }
 
     fn write_coerced(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,8 +27,18 @@ const ZSTD_LEVEL: i32 = 3;
 /// Writes a source into the file that the request names.
 ///
 /// # Errors
-/// [`Error::Usage`] where it names a table, [`Error::Storage`] when the file cannot be written; an existing file stays as it was then.
+/// [`Error::Usage`] where it names a table, [`Error::Conflict`] where the file exists and is not to be overwritten, [`Error::Storage`] when the file
+/// cannot be written; an existing file stays as it was then.
 pub fn write_generated(source: &dyn StrategySource, request: &GenerateRequest) -> Result<()> {
+    if let Target::Csv(path) | Target::Parquet(path) = &request.target
+        && path.is_file()
+        && !request.overwrite
+    {
+        return Err(Error::Conflict(format!(
+            "file '{}' exists already\nhint: --overwrite replaces it; another name leaves it as it is",
+            path.display()
+        )));
+    }
     match &request.target {
         Target::Csv(path) => write_csv(source, path),
         Target::Parquet(path) => write_parquet(source, path),
@@ -281,7 +291,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (zones, regimes) in [(0, false), (0, true), (4, false)] {
             let path = directory.path().join("g.csv");
-            let request = GenerateRequest { zones, regimes, ..request(Target::Csv(path.clone())) };
+            let request = GenerateRequest { zones, regimes, overwrite: true, ..request(Target::Csv(path.clone())) };
             let source = GeneratedStrategies::try_new(&request).unwrap();
             write_generated(&source, &request).unwrap();
             let read = read_csv(&path, &ImportOptions::default(), usize::MAX).unwrap();
@@ -299,6 +309,20 @@ mod tests {
             assert_eq!(all(read.source.as_ref()), all(&source));
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "a temporary file was left");
+    }
+
+    #[test]
+    fn an_existing_file_is_overwritten_only_on_request() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("g.csv");
+        std::fs::write(&path, "mine").unwrap();
+        let request = request_onto(&path);
+        let source = GeneratedStrategies::try_new(&request).unwrap();
+        let refused = write_generated(&source, &request).unwrap_err();
+        assert!(matches!(refused, Error::Conflict(_)) && refused.to_string().contains("--overwrite"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        write_generated(&source, &GenerateRequest { overwrite: true, ..request }).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("Date,"));
     }
 
     #[test]

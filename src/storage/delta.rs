@@ -1,5 +1,6 @@
 //! Delta tables below a [`Root`]: opening at a version, reading the history, restoring, vacuuming.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
@@ -111,19 +112,22 @@ fn restored_version(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Notes under `key` of the commits that still stand: a restore takes back those after its target.
-pub fn standing_notes(history: &[CommitRecord], key: &str) -> Vec<(u64, Value)> {
-    let mut standing: Vec<(u64, Value)> = Vec::new();
-    // How many notes stood at each version, so that a restore can cut back to its target.
-    let mut stood_at: Vec<Vec<(u64, Value)>> = Vec::new();
-    for commit in history {
-        if let Some(target) = commit.restored.filter(|_| commit.operation == "RESTORE") {
-            standing = stood_at.get(target as usize).cloned().unwrap_or_default();
-        } else if let Some(note) = commit.note.as_ref().and_then(|note| note.get(key)) {
-            standing.push((commit.version, note.clone()));
-        }
-        stood_at.push(standing.clone());
+/// The commits that made the newest version what it is, oldest first: a restore takes back those after its target. A restore
+/// to a version whose log has been removed leaves none that are known.
+pub fn standing_commits(history: &[CommitRecord]) -> Vec<&CommitRecord> {
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(history.len());
+    let mut last_of_version: HashMap<u64, Option<usize>> = HashMap::with_capacity(history.len());
+    let mut last = None;
+    for (position, commit) in history.iter().enumerate() {
+        before.push(last);
+        last = match commit.restored.filter(|_| commit.operation == "RESTORE") {
+            Some(target) => last_of_version.get(&target).copied().flatten(),
+            None => Some(position),
+        };
+        last_of_version.insert(commit.version, last);
     }
+    let mut standing: Vec<_> = std::iter::successors(last, |&position| before[position]).map(|position| &history[position]).collect();
+    standing.reverse();
     standing
 }
 
@@ -158,8 +162,16 @@ pub fn delta_error(name: &str, error: DeltaTableError) -> Error {
         DeltaTableError::VersionAlreadyExists(_) => {
             Error::Conflict(format!("another writer changed table '{name}' meanwhile; nothing was written, run it again"))
         }
-        _ => Error::storage(format!("table '{name}'"), error),
+        _ => match without_backtrace(&error.to_string()) {
+            Some(text) => Error::storage(format!("table '{name}'"), text),
+            None => Error::storage(format!("table '{name}'"), error),
+        },
     }
+}
+
+/// A message that carries a backtrace (as the table format's do under `RUST_BACKTRACE`), up to the first frame.
+fn without_backtrace(text: &str) -> Option<String> {
+    text.find("\n   0: ").map(|frames| text[..frames].trim_end().to_owned())
 }
 
 /// The failure of a write whose rows a query computes: what is wrong with the query or with its values is [`Error::Query`], the
@@ -226,8 +238,32 @@ mod tests {
             commit(2, "RESTORE", Some(0), None),
             commit(3, "WRITE", None, Some("c")),
         ];
-        let standing: Vec<_> = standing_notes(&history, "import").into_iter().map(|(v, i)| (v, i["sha256"].clone())).collect();
-        assert_eq!(standing, [(0, "a".into()), (3, "c".into())]);
+        assert_eq!(standing(&history), [0, 3]);
+    }
+
+    fn standing(history: &[CommitRecord]) -> Vec<u64> {
+        standing_commits(history).into_iter().map(|commit| commit.version).collect()
+    }
+
+    #[test]
+    fn a_restore_goes_by_versions_where_older_logs_have_been_removed() {
+        let history = [
+            commit(7, "WRITE", None, Some("a")),
+            commit(8, "WRITE", None, Some("b")),
+            commit(9, "RESTORE", Some(7), None),
+            commit(10, "WRITE", None, Some("c")),
+            commit(11, "RESTORE", Some(9), None),
+        ];
+        assert_eq!(standing(&history), [7]);
+        assert_eq!(standing(&history[..4]), [7, 10]);
+        assert_eq!(standing(&[commit(7, "WRITE", None, Some("a")), commit(8, "RESTORE", Some(2), None)]), [0; 0]);
+    }
+
+    #[test]
+    fn a_message_keeps_no_backtrace() {
+        let error = DeltaTableError::Generic("no such checkpoint\n   0: std::backtrace::Backtrace::create\n   1: main".into());
+        let text = delta_error("t", error).to_string();
+        assert!(text.contains("no such checkpoint") && !text.contains("backtrace"), "{text}");
     }
 
     fn new_table(root: &Root) -> DeltaTable {

@@ -15,7 +15,7 @@ mod visible;
 
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
-    CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_notes, vacuum_table,
+    CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
 };
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};

@@ -37,6 +37,10 @@ const UNIT_UNKNOWN: &str = "unknown";
 const SORTED_TAG: &str = "tranchedb.sorted";
 /// Table property that holds the unit of `pnl`.
 const UNIT_PROPERTY: &str = "tranchedb.unit";
+/// Table property that tells what the files of the table held: `pnl` or `levels`.
+const VALUES_PROPERTY: &str = "tranchedb.values";
+/// Value of [`VALUES_PROPERTY`] where differences of equity levels are stored.
+const VALUES_LEVELS: &str = "levels";
 
 /// A strategy table at one version. Cheap to clone.
 #[derive(Clone)]
@@ -117,6 +121,11 @@ impl StrategyTable {
     /// Unit of `pnl` as stated at import (`currency:INR`, `percent`, ...), `unknown` where nothing was said.
     pub fn unit(&self) -> String {
         self.property(UNIT_PROPERTY).unwrap_or_else(|| UNIT_UNKNOWN.into())
+    }
+
+    /// What the files of the table held: `pnl`, or `levels` where `pnl` is their differences; none where no import said it.
+    pub fn values(&self) -> Option<String> {
+        self.property(VALUES_PROPERTY)
     }
 
     fn property(&self, key: &str) -> Option<String> {
@@ -217,6 +226,7 @@ pub struct StrategyChange {
     register: Option<RecordBatch>,
     register_file: Option<String>,
     unit: Option<String>,
+    values: Option<String>,
 }
 
 impl StrategyChange {
@@ -240,6 +250,7 @@ impl StrategyChange {
             register: None,
             register_file: None,
             unit: None,
+            values: None,
         }
     }
 
@@ -317,7 +328,33 @@ impl StrategyChange {
         self.register = Some(register);
     }
 
-    /// States the unit of `pnl`; an empty statement leaves that of the table.
+    /// States what the files of the table hold: `pnl` or `levels`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the table was made of the other kind: levels stored as P&L would look like any other values.
+    pub fn set_values(&mut self, values: &str) -> Result<()> {
+        let name = &self.name;
+        match self.base.as_ref().and_then(StrategyTable::values) {
+            Some(before) if before == values => Ok(()),
+            Some(before) if before == VALUES_LEVELS => Err(Error::Conflict(format!(
+                "table '{name}' was made from equity levels and holds their differences\nhint: --values levels says that this file holds levels too; profit and loss goes into another table"
+            ))),
+            Some(_) => Err(Error::Conflict(format!(
+                "table '{name}' was made from profit and loss, and this file holds equity levels\nhint: import the levels into another table, or leave --values levels out if the file holds profit and loss"
+            ))),
+            None => {
+                self.values = Some(values.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the change gives a unit to rows of the table that had none.
+    pub fn gives_unit(&self) -> bool {
+        self.base.is_some() && self.unit.is_some()
+    }
+
+    /// States the unit of `pnl`; `unknown` leaves that of the table.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the table's rows have another unit.
@@ -328,6 +365,7 @@ impl StrategyChange {
                 Err(Error::Conflict(format!("the values of table '{}' are {before}, the new ones {unit}: use another table", self.name)))
             }
             Some(_) => Ok(()),
+            None if self.base.is_some() && unit == UNIT_UNKNOWN => Ok(()),
             None => {
                 self.unit = Some(unit.to_owned());
                 Ok(())
@@ -427,6 +465,9 @@ impl StrategyChange {
         }
         if let Some(unit) = &self.unit {
             properties.push((UNIT_PROPERTY, unit.clone()));
+        }
+        if let Some(values) = &self.values {
+            properties.push((VALUES_PROPERTY, values.clone()));
         }
         Ok(properties)
     }

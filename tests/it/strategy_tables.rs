@@ -82,7 +82,9 @@ async fn replace_takes_the_place_of_the_files_dates() {
     let part = legacy_csv(folder.path(), "b.csv", "Date,Day,S1", &["2024-01-02,Tuesday,50", "2024-01-03,Wednesday,60"]);
     let options = ImportOptions { mode: Some(ImportMode::Replace), ..ImportOptions::default() };
     let report = engine.import(&ImportRequest { options, ..request(&part, "s") }).await.expect("replace");
-    assert_eq!((report.rows_written, report.rows_replaced), (2, 4));
+    let counts = (report.rows_written, report.rows_replaced, report.rows_deleted, report.strategies_deleted);
+    assert_eq!(counts, (2, 2, 2, 1));
+    assert!(report.to_string().contains("2 replaced, 2 deleted (of 1 strategy that the file lacks)"), "{report}");
     assert_eq!(rows(&engine, "SELECT strategy, pnl FROM s ORDER BY date, strategy").await, ["S1|1.0", "S2|-1.0", "S1|50.0", "S1|60.0"]);
 }
 

@@ -39,6 +39,7 @@ impl GeneratePlan {
             groups: typed.groups.unwrap_or(plain.groups),
             zones: typed.zones.unwrap_or(plain.zones),
             regimes: typed.regimes,
+            overwrite: typed.overwrite,
             ..plain
         }))
     }

@@ -90,11 +90,12 @@ async fn import(
 /// One line in the log for a file that went well.
 fn log(report: &ImportReport) {
     let duration_ms = (report.finished_at - report.started_at).num_microseconds().unwrap_or_default() as f64 / 1000.0;
-    let ImportReport { import_id: id, source, table, rows_written, rows_unchanged, rows_replaced, bytes, version, .. } = report;
+    let ImportReport { import_id: id, source, table, rows_written, rows_unchanged, rows_replaced, rows_deleted, bytes, version, .. } =
+        report;
     let status = report.status.name();
     tracing::info!(
-        target: CLI_TARGET, id, duration_ms, rows = rows_written, rows_unchanged, rows_replaced, bytes, table, version, file = source,
-        status, "import"
+        target: CLI_TARGET, id, duration_ms, rows = rows_written, rows_unchanged, rows_replaced, rows_deleted, bytes, table, version,
+        file = source, status, "import"
     );
 }
 
