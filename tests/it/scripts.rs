@@ -94,7 +94,8 @@ fn a_table_without_the_column_a_script_needs_is_told_so() {
     run_on(&db, &["generate", "strategies", "--strategies", "3", "--periods", "5", "--into", "plain"]).good();
     for (name, column) in [("regime/by_regime", "market_regime"), ("regime/confident_only", "regime_confidence")] {
         let need = format!("{name} needs a table with the column {column}");
-        let message = run_on(&db, &["run", name, "-p", "strategies=plain"]).refused(1, &[&need, "enhanced CSV", "tranchedb import"]);
+        let message = run_on(&db, &["run", name, "-p", "strategies=plain"])
+            .refused(1, &[&need, ": plain has none", "enhanced CSV", "tranchedb import"]);
         assert!(!message.contains("No field named"), "{message}");
     }
 }
