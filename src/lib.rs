@@ -32,8 +32,8 @@
 //! 10. `StrategyScan::scan` gives each file its facts from the log and the filter to the Parquet reader, so that files, row
 //!     groups and pages outside the filter are not read.
 //! 11. The finance functions of `datafusion-functions-finance` run as group accumulators over one state per group; the rule
-//!     `StreamTimeOrder` lets path metrics keep O(1) where rows arrive in order in a single stage, and `StreamIndicators` runs
-//!     window indicators in batches.
+//!     `SingleStage` spares those that keep rows a second stage, `StreamTimeOrder` lets path metrics keep O(1) where rows arrive in
+//!     order, and `StreamIndicators` runs window indicators in batches.
 //! 12. Rows stream out of the DataFrame; the command line prints them as they come.
 //!
 //! # Layers
