@@ -30,7 +30,7 @@ long.to_parquet(sys.argv[2], compression="zstd")
 
 
 def wide_csv(exe, folder, strategies, periods):
-    file = folder / "wide.csv"
+    file = folder / f"wide-{strategies}.csv"
     subprocess.run([exe, "generate", "strategies", "--strategies", str(strategies), "--periods", str(periods), "--seed", "1", "--csv", str(file)],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return file
