@@ -1,4 +1,7 @@
-//! What a caller chooses about an engine, as plain data.
+//! What a caller chooses about an engine, as plain data, and what a session may change by `SET`.
+
+use datafusion::common::config::ConfigExtension;
+use datafusion::common::extensions_options;
 
 /// Settings of an [`Engine`](crate::Engine). `Default` is an in-memory database on all cores without a memory limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,4 +12,16 @@ pub struct EngineConfig {
     pub threads: Option<usize>,
     /// Bytes that queries and imports may hold before they spill or fail; `None` sets no limit.
     pub memory_limit_bytes: Option<usize>,
+}
+
+extensions_options! {
+    /// Settings of a session: `SET tranchedb.run_aggregate = false`.
+    pub struct SqlOptions {
+        /// Whether aggregations over strategy tables read them run by run. The answers are the same without it.
+        pub run_aggregate: bool, default = true
+    }
+}
+
+impl ConfigExtension for SqlOptions {
+    const PREFIX: &'static str = "tranchedb";
 }

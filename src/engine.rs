@@ -13,6 +13,8 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion_functions_finance::reference::{self, Kind};
@@ -25,9 +27,9 @@ use crate::catalog::{
     dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name, plan_whole_table,
     refuse_passed_over, refuse_stored_parameters, restore, unquoted_file, vacuum,
 };
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
-use crate::exec::strategy_time_order;
+use crate::exec::{RunAggregate, RunCache, strategy_time_order};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
 
@@ -340,6 +342,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_runtime_env(runtime(config)?)
         .with_default_features()
         .with_query_planner(DeltaPlanner::new())
+        .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(SingleStage))
         .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
         .with_physical_optimizer_rule(Arc::new(StreamIndicators))
@@ -353,12 +356,23 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
     Ok(ctx)
 }
 
+/// DataFusion's physical rules, with that of the run operator among them: after the one that answers from statistics alone, before those
+/// that distribute and sort.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == "aggregate_statistics").map_or(0, |place| place + 1);
+    rules.insert(place, Arc::new(RunAggregate));
+    rules
+}
+
 fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
     let mut session = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
         // The engine's own takes its place.
-        .with_information_schema(false);
+        .with_information_schema(false)
+        .with_option_extension(SqlOptions::default())
+        .with_extension(Arc::new(RunCache::default()));
     if let Some(threads) = config.threads {
         if threads == 0 {
             return Err(Error::Usage("threads must be at least 1".into()));

@@ -25,6 +25,7 @@ use datafusion_functions_finance::TimeOrder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use super::runs::RunFile;
 use crate::error::Result;
 use crate::storage::{FinishedFile, PartitionKey, Root, StrategyChange, StrategyFile, StrategyShape, StrategyTable};
 
@@ -131,11 +132,13 @@ impl From<&StrategyFile> for ScannedFile {
 }
 
 impl ScannedFile {
-    fn partitioned(&self, schema: &SchemaRef) -> PartitionedFile {
+    fn partitioned(&self, shape: &Arc<StrategyShape>) -> PartitionedFile {
         let values = self.key.values().into_iter().map(|(_, value)| ScalarValue::Int32(Some(value))).collect();
         let mut file = PartitionedFile::new_from_meta(self.meta.clone());
         file.partition_values = values;
-        file.with_statistics(Arc::new(self.statistics(schema)))
+        let (dates, strategies) = (self.dates, self.strategies.clone());
+        let facts = RunFile { shape: Arc::clone(shape), rows: self.rows, dates, strategies, sorted: self.sorted };
+        file.with_statistics(Arc::new(self.statistics(&shape.read_schema()))).with_extension(facts)
     }
 
     /// Facts of the file for its own columns; unknown columns stay unknown.
@@ -195,7 +198,8 @@ impl TableProvider for StrategyScan {
             let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
         }
-        let groups = self.files.iter().map(|file| FileGroup::new(vec![file.partitioned(&self.shape.read_schema())])).collect();
+        let shape = Arc::new(self.shape.clone());
+        let groups = self.files.iter().map(|file| FileGroup::new(vec![file.partitioned(&shape)])).collect();
         let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)

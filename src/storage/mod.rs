@@ -6,6 +6,7 @@
 
 mod deferred;
 mod delta;
+mod dense;
 mod remote;
 mod root;
 mod strategy_file;
@@ -17,6 +18,7 @@ pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
 };
+pub use dense::{DenseClaim, created_here};
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

@@ -22,6 +22,7 @@ use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use serde_json::json;
 
+use super::dense::{CREATED_BY, DENSE_KEY};
 use super::{PartitionKey, Root, StrategyShape};
 use crate::error::{Error, Result};
 
@@ -34,9 +35,6 @@ const PAGE_ROWS: usize = 16_384;
 
 /// Level 3 is a fifth smaller than level 1 and decodes as fast.
 const ZSTD_LEVEL: i32 = 3;
-
-/// Key under which a dense file says how many strategies and periods it has: in its footer and in the log.
-pub(super) const DENSE_KEY: &str = "tranchedb.dense";
 
 /// A data file that is written and not yet part of any table version.
 #[derive(Debug, Clone)]
@@ -312,7 +310,7 @@ fn properties(shape: &StrategyShape) -> Result<WriterProperties> {
     let sorting = sorting.map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: false }).collect();
     let zstd = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(WriterProperties::builder()
-        .set_created_by(format!("tranchedb {}", env!("CARGO_PKG_VERSION")))
+        .set_created_by(format!("{CREATED_BY} {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(zstd))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_data_page_row_count_limit(PAGE_ROWS)

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::delta::{CommitRecord, NOTE_KEY, delta_error, history, load_table};
-use super::strategy_file::DENSE_KEY;
+use super::dense::DENSE_KEY;
 use super::{FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
 use crate::error::{Error, Result};
 

@@ -12,6 +12,7 @@ mod locations;
 mod object_store;
 mod program;
 mod repl;
+mod run_aggregate;
 mod scripts;
 mod slt;
 mod strategy_tables;

@@ -72,8 +72,8 @@ pub use metric::{Argument, Example, Expected, Family, Metric, ResultKind, Sample
 pub use metrics::{METRICS, find, functions};
 pub use reference::{Page, pages};
 pub use scalars::{SCALARS, Scalar, ScalarFunction};
-pub use single_stage::SingleStage;
-pub use stream_time_order::StreamTimeOrder;
+pub use single_stage::{SingleStage, keeps_rows};
+pub use stream_time_order::{StreamTimeOrder, call_in_time_order};
 pub use time_order::{DeclaredOrder, RequireTimeOrder, TimeOrder};
 pub use udaf::MetricUdaf;
 

@@ -99,8 +99,8 @@ fn undistributed(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     Arc::clone(input.unwrap_or(plan))
 }
 
-/// Whether the state of a call is its rows.
-fn keeps_rows(call: &AggregateFunctionExpr) -> bool {
+/// Whether the partial result of a call is all its rows.
+pub fn keeps_rows(call: &AggregateFunctionExpr) -> bool {
     MetricUdaf::of(call.fun()).is_some_and(|function| function.keeps_rows(&call.expressions(), call.is_distinct()))
 }
 

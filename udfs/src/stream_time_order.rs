@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -66,15 +67,27 @@ fn streamed(aggregate: &AggregateExec) -> Result<Option<AggregateExec>> {
 }
 
 fn in_time_order(aggregate: &AggregateExec, call: &AggregateFunctionExpr) -> Result<Option<Arc<AggregateFunctionExpr>>> {
+    if call.order_bys().is_empty() || !arrives_in_order(aggregate, call)? {
+        return Ok(None);
+    }
+    call_in_time_order(call, aggregate.input_schema())
+}
+
+/// The call of a path metric by [`MetricUdaf::in_time_order`], over rows of this schema; `None` for calls that gain nothing.
+///
+/// For operators that bring each group's rows in the order of the call's keys to one accumulator.
+///
+/// # Errors
+/// A call whose arguments do not fit the schema.
+pub fn call_in_time_order(call: &AggregateFunctionExpr, schema: SchemaRef) -> Result<Option<Arc<AggregateFunctionExpr>>> {
     let Some(function) = MetricUdaf::of(call.fun()).and_then(MetricUdaf::in_time_order) else { return Ok(None) };
     // Metadata of the output field cannot be handed to a new call.
-    let plain = call.field().metadata().is_empty();
-    if call.order_bys().is_empty() || !plain || !arrives_in_order(aggregate, call)? {
+    if !call.field().metadata().is_empty() {
         return Ok(None);
     }
     let builder = AggregateExprBuilder::new(Arc::new(AggregateUDF::from(function)), call.expressions())
         .order_by(call.order_bys().to_vec())
-        .schema(aggregate.input_schema())
+        .schema(schema)
         .alias(call.name())
         .human_display(call.human_display().unwrap_or_default())
         .with_ignore_nulls(call.ignore_nulls())

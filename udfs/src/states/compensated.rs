@@ -1,4 +1,4 @@
-//! Sums that keep their digits (Neumaier's variant of Kahan summation).
+//! Sums that keep their digits (cascaded summation: Knuth's two-sum, the lost parts added up apart).
 
 use super::{Partial, State, Tally};
 use crate::constants::Constants;
@@ -15,8 +15,10 @@ impl Compensated {
 
     #[inline]
     pub(crate) fn add(&mut self, x: f64) {
+        // Knuth's two-sum: what the addition has lost, without a branch that depends on the values.
         let sum = self.sum + x;
-        self.lost += if self.sum.abs() >= x.abs() { (self.sum - sum) + x } else { (x - sum) + self.sum };
+        let added = sum - self.sum;
+        self.lost += (self.sum - (sum - added)) + (x - added);
         self.sum = sum;
     }
 
@@ -51,13 +53,19 @@ impl Compensated {
     /// The larger sum.
     #[inline]
     pub(crate) fn max(self, other: Self) -> Self {
-        if other.minus(self) > 0.0 { other } else { self }
+        self.or(other, other.minus(self) > 0.0)
     }
 
     /// The smaller sum.
     #[inline]
     pub(crate) fn min(self, other: Self) -> Self {
-        if other.minus(self) < 0.0 { other } else { self }
+        self.or(other, other.minus(self) < 0.0)
+    }
+
+    /// `other` where `chosen`, part by part: a choice of two numbers needs no branch.
+    #[inline]
+    fn or(self, other: Self, chosen: bool) -> Self {
+        Self { sum: if chosen { other.sum } else { self.sum }, lost: if chosen { other.lost } else { self.lost } }
     }
 
     pub(crate) fn write(self, out: &mut Vec<f64>) {

@@ -1,0 +1,73 @@
+//! Groups that span strategies: the states of all units, put together in the order of the units.
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+use super::fold::result_batch;
+use super::keys::Keys;
+use super::query::{GroupColumn, RunCall, RunQuery};
+
+/// The groups of one unit.
+pub(super) struct PartialGroups {
+    /// Key columns, one row per group.
+    pub(super) keys: Vec<ArrayRef>,
+    /// Of each aggregate, its state columns, one row per group.
+    pub(super) states: Vec<Vec<ArrayRef>>,
+    pub(super) groups: usize,
+}
+
+/// All groups of the query.
+pub(super) struct Merge<'a> {
+    query: &'a RunQuery,
+    keys: Keys,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    memory: MemoryReservation,
+    /// Whether a row has come.
+    any: bool,
+}
+
+impl<'a> Merge<'a> {
+    pub(super) fn try_new(query: &'a RunQuery, key_types: &[DataType], memory: MemoryReservation) -> Result<Self> {
+        let accumulators = query.calls.iter().map(|call| call.accumulator()).collect::<Result<_>>()?;
+        Ok(Self { query, keys: Keys::try_new(key_types)?, accumulators, memory, any: false })
+    }
+
+    pub(super) fn add(&mut self, part: &PartialGroups) -> Result<()> {
+        if part.groups == 0 {
+            return Ok(());
+        }
+        self.any = true;
+        let numbers: Vec<usize> = self.keys.number(&part.keys, part.groups)?.into_iter().map(|number| number as usize).collect();
+        for (accumulator, states) in self.accumulators.iter_mut().zip(&part.states) {
+            accumulator.merge_batch(states, &numbers, self.keys.count())?;
+        }
+        self.memory.try_resize(self.accumulators.iter().map(|accumulator| accumulator.size()).sum())
+    }
+
+    /// One row per group; without grouping exactly one, also of no rows.
+    pub(super) fn finish(mut self, schema: &SchemaRef) -> Result<RecordBatch> {
+        if !self.any && self.query.groups.is_empty() {
+            return self.of_no_rows(schema);
+        }
+        let groups = self.keys.count();
+        let keys = self.keys.columns(0..groups as u32)?;
+        let mut columns: Vec<ArrayRef> = vec![];
+        for column in &self.query.groups {
+            if let GroupColumn::Key(key) = column {
+                columns.push(ArrayRef::clone(&keys[*key]));
+            }
+        }
+        for accumulator in &mut self.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        result_batch(schema, columns, groups)
+    }
+
+    fn of_no_rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let value = |call: &RunCall| call.function.create_accumulator()?.evaluate()?.to_array();
+        result_batch(schema, self.query.calls.iter().map(value).collect::<Result<_>>()?, 1)
+    }
+}

@@ -1,0 +1,194 @@
+//! What a query needs to know before the first row is decoded: files, strategies, periods, units.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::physical_expr::{PhysicalExpr, conjunction as all_of};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use futures::{StreamExt, TryStreamExt};
+
+use super::cache::RunCache;
+use super::file::{FileRuns, GroupRuns};
+use super::keys::Keys;
+use super::pattern::{Pattern, PeriodValues, conjunction};
+use super::query::RunQuery;
+use super::rows::RowReader;
+use super::scan_exec::RunScanExec;
+use super::units::{Run, Unit, cut};
+
+/// Names in an `IN` list by which row groups are still pruned.
+const MOST_LISTED: usize = 1024;
+
+/// Everything that the units share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Files with rows to read, in time order.
+    pub(super) files: Vec<PreparedFile>,
+    /// The selected strategies, ascending.
+    pub(super) names: StringViewArray,
+    /// Keys that the patterns have.
+    pub(super) keys: Keys,
+    pub(super) units: Vec<Unit>,
+}
+
+/// A file with rows to read.
+#[derive(Debug)]
+pub(super) struct PreparedFile {
+    pub(super) file: PartitionedFile,
+    pub(super) total_rows: usize,
+    /// Runs of the selected strategies.
+    pub(super) runs: Vec<Run>,
+    /// The periods of every run; `None` where each row has its own.
+    pub(super) pattern: Option<Pattern>,
+}
+
+/// A file whose runs are known.
+struct OpenedFile {
+    file: PartitionedFile,
+    runs: Arc<FileRuns>,
+    /// Row groups with selected strategies, and which of them are selected (`None` for all).
+    selected: Vec<(Arc<GroupRuns>, Option<Vec<bool>>)>,
+    periods: Option<PeriodValues>,
+}
+
+/// Opens the files of a scan and finds what the query needs to know of them.
+///
+/// # Errors
+/// A file that cannot be read, or that is not what the log says.
+pub(super) async fn prepare(query: &Arc<RunQuery>, scan: &RunScanExec, reader: &RowReader) -> Result<Prepared> {
+    let files = pruned(query, scan)?;
+    let open = |file: PartitionedFile| {
+        let (query, reader) = (Arc::clone(query), reader.clone());
+        SpawnedTask::spawn(async move { open(&query, &reader, file).await }).join_unwind()
+    };
+    let threads = reader.context().session_config().target_partitions();
+    let opened = futures::stream::iter(files).map(open).buffered(threads.max(1)).map(|joined| joined.map_err(panicked)?);
+    let opened: Vec<OpenedFile> = opened.try_collect().await?;
+    assemble(query, scan, opened)
+}
+
+/// The files that may hold rows for the predicates, by what the log says of them.
+fn pruned(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<PartitionedFile>> {
+    let schema = scan.table().table_schema();
+    let known: Option<Vec<_>> = scan.files().iter().map(|file| file.statistics.clone()).collect();
+    let kept = match known {
+        Some(known) => may_hold(&query.predicates, Arc::clone(schema), known)?,
+        None => vec![true; scan.files().len()],
+    };
+    Ok(scan.files().iter().zip(kept).filter(|(_, kept)| *kept).map(|(file, _)| file.clone()).collect())
+}
+
+async fn open(query: &RunQuery, reader: &RowReader, file: PartitionedFile) -> Result<OpenedFile> {
+    let cache = reader.context().session_config().get_extension::<RunCache>().unwrap_or_default();
+    let runs = match cache.get(&file) {
+        Some(known) => known,
+        None => Arc::new(FileRuns::open(reader, &file).await?),
+    };
+    let selective = !query.strategy_predicates.is_empty();
+    if selective {
+        // A few strategies of many: with the places of the pages only theirs are read.
+        reader.metadata(&file, true).await?;
+    }
+    let wanted = if selective { groups_to_read(query, &runs)? } else { (0..runs.row_group_count()).collect() };
+    let groups = runs.runs(reader, &file, &wanted).await?;
+    cache.put(&file, Arc::clone(&runs));
+    let selected = groups.into_iter().map(|group| Ok((Arc::clone(&group), selection(query, &group)?))).collect::<Result<_>>()?;
+    let periods = PeriodValues::read(reader, &file, &runs, query).await?;
+    Ok(OpenedFile { file, runs, selected, periods })
+}
+
+fn strategy_schema() -> Arc<Schema> {
+    Arc::new(Schema::new(vec![Field::new("strategy", DataType::Utf8View, false)]))
+}
+
+/// Row groups that may hold a selected strategy.
+fn groups_to_read(query: &RunQuery, runs: &FileRuns) -> Result<Vec<usize>> {
+    let kept = may_hold(&query.strategy_predicates, strategy_schema(), runs.strategy_statistics())?;
+    Ok((0..runs.row_group_count()).zip(kept).filter(|(_, kept)| *kept).map(|(group, _)| group).collect())
+}
+
+/// Which parts of a table may hold rows for all predicates, by their statistics.
+fn may_hold(predicates: &[Arc<dyn PhysicalExpr>], schema: SchemaRef, parts: Vec<Arc<Statistics>>) -> Result<Vec<bool>> {
+    let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&schema)).with_max_in_list_size(MOST_LISTED);
+    match builder.build(all_of(predicates.to_vec())) {
+        Some(predicate) => predicate.prune(&PrunableStatistics::new(parts, schema)),
+        None => Ok(vec![true; parts.len()]),
+    }
+}
+
+/// Which strategies of a row group the predicates keep; `None` for all.
+fn selection(query: &RunQuery, group: &GroupRuns) -> Result<Option<Vec<bool>>> {
+    let names: ArrayRef = Arc::new(group.names.clone());
+    let batch = RecordBatch::try_new(strategy_schema(), vec![names])?;
+    let kept = conjunction(&query.strategy_predicates, &batch)?;
+    Ok(kept.map(|kept| kept.values().iter().collect()))
+}
+
+fn assemble(query: &RunQuery, scan: &RunScanExec, opened: Vec<OpenedFile>) -> Result<Prepared> {
+    let lists: Vec<Vec<(&str, usize, usize)>> = opened.iter().map(OpenedFile::selected_runs).collect();
+    let names = union(&lists);
+    let runs: Vec<Vec<Run>> = lists.iter().map(|list| numbered(list, &names)).collect();
+    let names = StringViewArray::from_iter_values(&names);
+    let mut keys = Keys::try_new(&key_types(query, scan)?)?;
+    let mut files = vec![];
+    for (opened, runs) in opened.into_iter().zip(runs) {
+        let pattern = opened.periods.map(|values| values.pattern(query, &mut keys)).transpose()?;
+        let none = pattern.as_ref().and_then(|pattern| pattern.keep.as_ref()).is_some_and(|keep| keep.true_count() == 0);
+        if !none && !runs.is_empty() {
+            files.push(PreparedFile { file: opened.file, total_rows: opened.runs.total_rows(), runs, pattern });
+        }
+    }
+    let units = cut(names.len(), &files.iter().map(|file| file.runs.as_slice()).collect::<Vec<_>>());
+    Ok(Prepared { files, names, keys, units })
+}
+
+/// Types of the group keys.
+pub(super) fn key_types(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<DataType>> {
+    let schema = query.period_layout.schema(scan.table().table_schema())?;
+    query.keys.iter().map(|key| key.data_type(&schema)).collect()
+}
+
+impl OpenedFile {
+    /// Name, first row and number of rows of each selected run, by name.
+    fn selected_runs(&self) -> Vec<(&str, usize, usize)> {
+        let mut all = vec![];
+        for (group, kept) in &self.selected {
+            let kept = |run: usize| kept.as_ref().is_none_or(|kept| kept[run]);
+            let run = |run: usize| (group.names.value(run), group.starts[run], group.starts[run + 1] - group.starts[run]);
+            all.extend((0..group.names.len()).filter(|&run| kept(run)).map(run));
+        }
+        all
+    }
+}
+
+/// All names of the lists, each of which ascends.
+fn union<'a>(lists: &[Vec<(&'a str, usize, usize)>]) -> Vec<&'a str> {
+    let mut union: Vec<&str> = vec![];
+    for list in lists {
+        // The files of most tables hold the same strategies.
+        if !list.iter().map(|(name, ..)| *name).eq(union.iter().copied()) {
+            union.extend(list.iter().map(|(name, ..)| *name));
+            union.sort_unstable();
+            union.dedup();
+        }
+    }
+    union
+}
+
+fn numbered(list: &[(&str, usize, usize)], names: &[&str]) -> Vec<Run> {
+    let mut number = 0;
+    let run = |&(name, start, rows): &(&str, usize, usize)| {
+        number += names[number..].partition_point(|known| *known < name).min(names.len() - number);
+        Run { strategy: number as u32, start, rows: rows as u32 }
+    };
+    list.iter().map(run).collect()
+}
+
+pub(super) fn panicked(error: tokio::task::JoinError) -> DataFusionError {
+    DataFusionError::ExecutionJoin(Box::new(error))
+}

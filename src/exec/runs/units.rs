@@ -1,0 +1,117 @@
+//! Ranges of strategies that are computed on their own.
+
+use std::ops::Range;
+
+/// Rows that a unit reads of one file. Fewer would decode too many pages twice, once for each unit that shares one.
+const UNIT_FILE_ROWS: usize = 524_288;
+
+/// Units that a table should have at least, so that many threads share the work, ...
+const LEAST_UNITS: usize = 16;
+
+/// ... as long as each has this many rows.
+const LEAST_UNIT_ROWS: usize = 65_536;
+
+/// The rows of one strategy in one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Number of the strategy among all selected ones.
+    pub(super) strategy: u32,
+    /// First row.
+    pub(super) start: usize,
+    /// Number of rows.
+    pub(super) rows: u32,
+}
+
+/// A range of strategies, and where their rows lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) strategies: Range<usize>,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// The part of a unit in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Number of the file, in time order.
+    pub(super) file: usize,
+    /// Its runs, by their number in the file.
+    pub(super) runs: Range<usize>,
+}
+
+/// Cuts `strategies` strategies into units. `files` are the runs of each file, by strategy.
+pub(super) fn cut(strategies: usize, files: &[&[Run]]) -> Vec<Unit> {
+    let width = strategies_per_unit(strategies, files);
+    let starts = (0..strategies).step_by(width);
+    starts.map(|start| unit(start..(start + width).min(strategies), files)).collect()
+}
+
+fn strategies_per_unit(strategies: usize, files: &[&[Run]]) -> usize {
+    let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max().unwrap_or(1).max(1);
+    let rows: usize = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).sum();
+    let units = (rows / LEAST_UNIT_ROWS).clamp(1, LEAST_UNITS);
+    (UNIT_FILE_ROWS / longest).min(strategies.div_ceil(units)).max(1)
+}
+
+fn unit(strategies: Range<usize>, files: &[&[Run]]) -> Unit {
+    let segment = |(file, runs): (usize, &&[Run])| {
+        let from = |strategy: usize| runs.partition_point(|run| (run.strategy as usize) < strategy);
+        let runs = from(strategies.start)..from(strategies.end);
+        (!runs.is_empty()).then_some(Segment { file, runs })
+    };
+    let segments = files.iter().enumerate().filter_map(segment).collect();
+    Unit { strategies, segments }
+}
+
+/// The rows of runs as ranges, neighbours joined.
+pub(super) fn row_ranges(runs: &[Run]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = vec![];
+    for run in runs {
+        let end = run.start + run.rows as usize;
+        match ranges.last_mut() {
+            Some(last) if last.end == run.start => last.end = end,
+            _ => ranges.push(run.start..end),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(strategies: Range<u32>, rows: u32) -> Vec<Run> {
+        strategies.clone().map(|strategy| Run { strategy, start: ((strategy - strategies.start) * rows) as usize, rows }).collect()
+    }
+
+    #[test]
+    fn every_run_lies_in_exactly_one_unit() {
+        let (early, late) = (runs(0..3000, 250), runs(500..2900, 252));
+        let units = cut(3000, &[&early, &late]);
+        assert!(units.len() >= 2, "{} units", units.len());
+        for (file, all) in [&early, &late].into_iter().enumerate() {
+            let parts = units.iter().flat_map(|unit| &unit.segments).filter(|segment| segment.file == file);
+            let covered: Vec<usize> = parts.flat_map(|segment| segment.runs.clone()).collect();
+            assert_eq!(covered, (0..all.len()).collect::<Vec<_>>());
+        }
+        for unit in &units {
+            for segment in &unit.segments {
+                let all = if segment.file == 0 { &early } else { &late };
+                assert!(all[segment.runs.clone()].iter().all(|run| unit.strategies.contains(&(run.strategy as usize))));
+            }
+        }
+    }
+
+    #[test]
+    fn small_tables_are_one_unit() {
+        assert_eq!(cut(40, &[&runs(0..40, 100)]).len(), 1);
+        assert!(cut(0, &[]).is_empty());
+    }
+
+    #[test]
+    fn neighbouring_runs_are_read_as_one_range() {
+        let mut some = runs(0..4, 10);
+        assert_eq!(row_ranges(&some), [0..40]);
+        some.remove(2);
+        assert_eq!(row_ranges(&some), [0..20, 30..40]);
+    }
+}
