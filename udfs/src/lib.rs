@@ -52,6 +52,7 @@ mod random;
 pub mod reference;
 mod row;
 pub mod scalars;
+mod series;
 mod single_stage;
 mod states;
 mod stream_time_order;
@@ -72,6 +73,7 @@ pub use metric::{Argument, Example, Expected, Family, Metric, ResultKind, Sample
 pub use metrics::{METRICS, find, functions};
 pub use reference::{Page, pages};
 pub use scalars::{SCALARS, Scalar, ScalarFunction};
+pub use series::SeriesExec;
 pub use single_stage::{SingleStage, keeps_rows};
 pub use stream_time_order::{StreamTimeOrder, call_in_time_order};
 pub use time_order::{DeclaredOrder, RequireTimeOrder, TimeOrder};

@@ -17,6 +17,11 @@ pub(crate) trait Row: Copy + Default + Debug + Send + Sync + 'static {
     /// Row `i` of the columns.
     fn at(columns: &[&[f64]], i: usize) -> Self;
 
+    /// The rows as they lie in the columns, where a row is a single value.
+    fn all<'a>(_: &[&'a [f64]]) -> Option<&'a [Self]> {
+        None
+    }
+
     /// Appends the row's doubles.
     fn write(self, out: &mut Vec<f64>);
 
@@ -38,6 +43,10 @@ impl Row for f64 {
     #[inline]
     fn at(columns: &[&[f64]], i: usize) -> Self {
         columns[0][i]
+    }
+
+    fn all<'a>(columns: &[&'a [f64]]) -> Option<&'a [Self]> {
+        columns.first().copied()
     }
 
     fn write(self, out: &mut Vec<f64>) {

@@ -7,12 +7,13 @@
 //!                RepartitionExec: partitioning=RoundRobinBatch(2)
 //!                  DataSourceExec
 //!
-//! after:   AggregateExec: mode=SinglePartitioned, gby=[symbol], aggr=[value_at_risk(ret)]
-//!            RepartitionExec: partitioning=Hash([symbol], 2)
-//!              DataSourceExec
+//! after:   SeriesExec: by=[symbol], aggr=[value_at_risk(ret)]
+//!            DataSourceExec
 //! ```
 //!
-//! A first stage that keeps every row saves nothing: it holds all rows once more and sends them on in lists.
+//! A first stage that keeps every row saves nothing: it holds all rows once more and sends them on in lists. [`SeriesExec`] stands for an
+//! `AggregateExec` in one stage behind a repartition by hash, and becomes that while it runs where the rows of a group do not come
+//! together.
 //!
 //! Left as they are: stages over input in the order of the groups, which finish their groups early; grouping sets; and stages in which
 //! another function takes its rows in an order (`array_agg(x ORDER BY t)`), as one stage behind a repartition would see them in none.
@@ -30,6 +31,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
 
+use crate::series::SeriesExec;
 use crate::udaf::MetricUdaf;
 
 /// Replaces the two stages of an aggregation that keeps rows by one. Results are the same without it.
@@ -45,7 +47,10 @@ impl PhysicalOptimizerRule for SingleStage {
                 Some(last) => combined(last)?,
                 None => None,
             };
-            Ok(combined.map_or_else(|| Transformed::no(plan), |aggregate| Transformed::yes(Arc::new(aggregate) as _)))
+            let Some(aggregate) = combined else { return Ok(Transformed::no(plan)) };
+            let aggregate: Arc<dyn ExecutionPlan> = Arc::new(aggregate);
+            let by_series = SeriesExec::aggregation(&aggregate)?;
+            Ok(Transformed::yes(by_series.map_or(aggregate, |series| Arc::new(series) as _)))
         };
         plan.transform_up(rewrite).data()
     }

@@ -52,7 +52,7 @@ struct Emitted<T> {
     ends: Vec<usize>,
 }
 
-impl<T: Default> Blocks<T> {
+impl<T: Clone + Default> Blocks<T> {
     fn new() -> Self {
         Self { blocks: VecDeque::new(), skipped: 0, groups: 0, bytes: 0 }
     }
@@ -67,6 +67,17 @@ impl<T: Default> Blocks<T> {
     fn push(&mut self, group: usize, item: T) {
         let group = self.skipped + group;
         self.bytes += self.blocks[group / BLOCK].push((group % BLOCK) as u8, item);
+    }
+
+    /// Appends rows, those of consecutive rows of one group together.
+    fn extend(&mut self, groups: &[usize], items: &[T]) {
+        let mut items = items;
+        for run in groups.chunk_by(|a, b| a == b) {
+            let (of_run, rest) = items.split_at(run.len().min(items.len()));
+            items = rest;
+            let group = self.skipped + run[0];
+            self.bytes += self.blocks[group / BLOCK].extend((group % BLOCK) as u8, of_run);
+        }
     }
 
     /// Takes the rows of the next groups, at most `limit` and no more than those of one block, into `emitted`.
@@ -87,7 +98,7 @@ impl<T: Default> Blocks<T> {
     }
 }
 
-impl<T: Default> Block<T> {
+impl<T: Clone + Default> Block<T> {
     fn new() -> Self {
         Self { chunks: Vec::new(), runs: Vec::new(), rows: 0 }
     }
@@ -108,8 +119,38 @@ impl<T: Default> Block<T> {
                 chunk.push(item);
                 more_runs
             }
-            _ => more_runs + self.start_chunk(item),
+            _ => more_runs + self.push_in_new_chunk(item),
         }
+    }
+
+    fn push_in_new_chunk(&mut self, item: T) -> usize {
+        let room = self.start_chunk();
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(item);
+        }
+        room
+    }
+
+    /// Appends rows of one group; returns the bytes that room was made for.
+    fn extend(&mut self, place: u8, items: &[T]) -> usize {
+        self.rows += items.len();
+        let before = self.runs.capacity();
+        let runs = items.chunks(usize::from(u8::MAX)).map(|run| (place, run.len() as u8));
+        self.runs.extend(runs);
+        let mut room = (self.runs.capacity() - before) * size_of::<(u8, u8)>();
+        let mut items = items;
+        while !items.is_empty() {
+            let free = self.chunks.last().map_or(0, |chunk| chunk.capacity() - chunk.len());
+            let (fits, rest) = items.split_at(free.min(items.len()));
+            if let Some(chunk) = self.chunks.last_mut() {
+                chunk.extend_from_slice(fits);
+            }
+            items = rest;
+            if !items.is_empty() {
+                room += self.start_chunk();
+            }
+        }
+        room
     }
 
     fn start_run(&mut self, place: u8) -> usize {
@@ -118,11 +159,9 @@ impl<T: Default> Block<T> {
         (self.runs.capacity() - before) * size_of::<(u8, u8)>()
     }
 
-    fn start_chunk(&mut self, item: T) -> usize {
+    fn start_chunk(&mut self) -> usize {
         let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.capacity()).min(LARGEST_CHUNK));
-        let mut chunk = Vec::with_capacity(room);
-        chunk.push(item);
-        self.chunks.push(chunk);
+        self.chunks.push(Vec::with_capacity(room));
         room * size_of::<T>()
     }
 
@@ -207,6 +246,11 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
     ) -> Result<()> {
         self.rows.grow(total_num_groups);
         let Self { keep, rows, heap } = self;
+        if let Some(items) = keep.read_all(values, opt_filter) {
+            *heap += items.iter().map(|item| keep.heap(item)).sum::<usize>();
+            rows.extend(group_indices, items);
+            return Ok(());
+        }
         keep.read(values, opt_filter, |i, item| {
             *heap += keep.heap(&item);
             rows.push(group_indices[i], item);

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, LargeBinaryBuilder};
+use datafusion::arrow::datatypes::Float64Type;
 use datafusion::common::{Result, exec_datafusion_err};
 
 use super::key::{Key, KeyEncoder};
@@ -18,10 +19,15 @@ use crate::states::State;
 /// What is kept of each row, and what is made of the rows of one group.
 pub(crate) trait Keep: Debug + Send + Sync + 'static {
     /// One kept row.
-    type Item: Default + Debug + Send + Sync;
+    type Item: Clone + Default + Debug + Send + Sync;
 
     /// Reads the counted rows of a batch, with their positions.
     fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, keep: impl FnMut(usize, Self::Item)) -> Result<()>;
+
+    /// Reads a batch of which every row counts, all at once; `None` where rows must be read one by one.
+    fn read_all<'a>(&self, _: &'a [ArrayRef], _: Option<&BooleanArray>) -> Option<&'a [Self::Item]> {
+        None
+    }
 
     /// Reads the rows of partial results, with the positions of these.
     fn read_partial(&self, partial: &[ArrayRef], keep: impl FnMut(usize, Self::Item)) -> Result<()>;
@@ -68,6 +74,12 @@ impl<R: Row, F: OfSorted<R>> Keep for KeepSorted<R, F> {
     fn read(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, keep: impl FnMut(usize, R)) -> Result<()> {
         Series::try_new(values, R::WIDTH, self.input.nulls)?.rows(filter).each(keep);
         Ok(())
+    }
+
+    fn read_all<'a>(&self, values: &'a [ArrayRef], filter: Option<&BooleanArray>) -> Option<&'a [R]> {
+        let [column, ..] = values else { return None };
+        let column = column.as_primitive_opt::<Float64Type>().filter(|column| column.null_count() == 0)?;
+        if filter.is_none() { R::all(&[column.values()]) } else { None }
     }
 
     fn read_partial(&self, partial: &[ArrayRef], mut keep: impl FnMut(usize, R)) -> Result<()> {

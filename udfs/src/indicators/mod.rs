@@ -24,6 +24,7 @@ mod range;
 mod running;
 mod settings;
 mod udwf;
+mod whole_files;
 mod window;
 
 pub use exec::IndicatorExec;

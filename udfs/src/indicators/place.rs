@@ -8,12 +8,15 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
 use super::IndicatorExec;
 use super::exec::is_indicator;
+use super::whole_files::unmerged;
+use crate::series::SeriesExec;
 
 /// Replaces DataFusion's window operators by [`IndicatorExec`], as far as they run indicators over sorted rows.
 ///
@@ -24,6 +27,9 @@ use super::exec::is_indicator;
 ///            IndicatorExec: calls=[ema(close, 12), rsi(close, 14)]
 ///              BoundedWindowAggExec: wdw=[sum(volume)], mode=[Sorted]
 /// ```
+///
+/// Where the rows must be sorted by series first, [`SeriesExec`] does that; files that are sorted as declared are read whole instead of in
+/// parts to be merged.
 ///
 /// Belongs after DataFusion's own physical rules (`SessionStateBuilder::with_physical_optimizer_rule`). Results are the same without it,
 /// row by row and slower. Left as they are: endless inputs that are not sorted by partition.
@@ -49,7 +55,7 @@ impl PhysicalOptimizerRule for StreamIndicators {
 fn streamed(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
         if let Some(streaming) = IndicatorExec::of(window) {
-            return Ok(Some(Arc::new(streaming)));
+            return Ok(Some(fed_by_series(Arc::new(streaming))?));
         }
         if window.input_order_mode != InputOrderMode::Sorted || window.state_observer().is_some() {
             return Ok(None);
@@ -94,5 +100,18 @@ fn divided(
         ProjectionExpr::new(Arc::new(Column::new(name, place)), name.clone())
     };
     let in_their_places: Vec<_> = (0..input_columns).chain(places).map(column).collect();
-    Ok(Some(Arc::new(ProjectionExec::try_new(in_their_places, Arc::new(streaming))?)))
+    Ok(Some(Arc::new(ProjectionExec::try_new(in_their_places, fed_by_series(Arc::new(streaming))?)?)))
+}
+
+/// The operator, with input that comes by series at less cost where there is a way.
+fn fed_by_series(streaming: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(input) = streaming.children().first().copied() else { return Ok(streaming) };
+    let series = match SeriesExec::ordering(input)? {
+        Some(series) => Some(Arc::new(series) as _),
+        None => unmerged(input)?,
+    };
+    match series {
+        Some(series) => streaming.replace_children(vec![series], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)),
+        None => Ok(streaming),
+    }
 }

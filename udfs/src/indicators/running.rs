@@ -143,33 +143,37 @@ impl<'a, const IN: usize> Rows<'a, IN> {
 
 /// The results of the rows so far.
 struct Values<const OUT: usize> {
+    /// Room for all rows, 0 where there is no value.
     columns: [Vec<f64>; OUT],
     present: NullBufferBuilder,
+    rows: usize,
 }
 
 impl<const OUT: usize> Values<OUT> {
+    /// For so many rows.
     fn with_capacity(rows: usize) -> Self {
-        Self { columns: std::array::from_fn(|_| Vec::with_capacity(rows)), present: NullBufferBuilder::new(rows) }
+        Self { columns: std::array::from_fn(|_| vec![0.0; rows]), present: NullBufferBuilder::new(rows), rows: 0 }
     }
 
     #[inline]
     fn push(&mut self, row: Option<[f64; OUT]>) {
         match row {
             Some(values) => {
-                // Zero is +0.0.
-                self.columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value + 0.0));
+                for (column, value) in self.columns.iter_mut().zip(values) {
+                    // Zero is +0.0.
+                    column[self.rows] = value + 0.0;
+                }
                 self.present.append_non_null();
             }
-            None => {
-                self.columns.iter_mut().for_each(|column| column.push(0.0));
-                self.present.append_null();
-            }
+            None => self.present.append_null(),
         }
+        self.rows += 1;
     }
 
     /// One array of doubles, or a struct that is never NULL itself: reading a field of a NULL struct would not give NULL.
     fn finish(mut self, fields: Option<&Fields>) -> Result<ArrayRef> {
         let nulls = self.present.finish();
+        self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
         let mut arrays = self.columns.into_iter().map(|values| Arc::new(Float64Array::new(values.into(), nulls.clone())) as ArrayRef);
         match fields {
             Some(fields) => Ok(Arc::new(StructArray::try_new(fields.clone(), arrays.collect(), None)?)),

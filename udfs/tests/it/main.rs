@@ -22,6 +22,7 @@ mod legacy;
 mod pairs;
 mod registry;
 mod scalars;
+mod series;
 mod session;
 mod single_stage;
 mod stream_time_order;

@@ -9,7 +9,6 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_functions_finance::{SingleStage, all_functions};
@@ -86,8 +85,8 @@ async fn more_rows_than_memory_are_spilled() {
     assert_eq!(vec![sums], whole);
     let mut spills = 0;
     let count = |node: &Arc<dyn ExecutionPlan>| {
-        let of_aggregate = node.metrics().filter(|_| node.is::<AggregateExec>()).and_then(|metrics| metrics.spill_count());
-        spills += of_aggregate.unwrap_or(0);
+        let of_node = node.metrics().and_then(|metrics| metrics.spill_count());
+        spills += of_node.unwrap_or(0);
         Ok(TreeNodeRecursion::Continue)
     };
     plan.apply(count).unwrap();
