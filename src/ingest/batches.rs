@@ -149,7 +149,7 @@ impl Iterator for Batches<'_> {
 }
 
 /// Values with NULL for NaN; no mask where there is none, and no NaN left behind it.
-fn nullable(mut values: Vec<f64>) -> Float64Array {
+pub(super) fn nullable(mut values: Vec<f64>) -> Float64Array {
     if !values.iter().any(|v| v.is_nan()) {
         return Float64Array::from(values);
     }

@@ -1,6 +1,7 @@
 //! How new rows meet a strategy table: written as sorted files, compared with the rows there, committed as one version.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
@@ -14,10 +15,11 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cas
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
 
-use super::{ImportMode, PeriodPartition, StrategySource, batches, partitions};
+use super::batches::nullable;
+use super::{ImportMode, StrategySource, partitions, strategy_order};
 use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
-use crate::storage::{FinishedFile, PartitionKey, StrategyChange, StrategyFile, StrategyShape};
+use crate::storage::{DenseGroup, DenseLayout, FinishedFile, PartitionKey, StrategyChange, StrategyFile, StrategyShape};
 
 /// Context columns that tell which period of a day a slot is.
 const PERIOD_IDENTITY: &[&str] = &["start_time", "end_time", "zone"];
@@ -65,30 +67,63 @@ fn day(days: i32) -> Expr {
     lit(ScalarValue::Date32(Some(days)))
 }
 
-/// Writes every period partition of a source as one sorted file, `threads` of them at a time.
+/// Writes every period partition of a source as one sorted, dense file: `threads` row groups are encoded at a time and appended in order.
+///
+/// Memory: a few row groups of about 262,144 rows for each thread.
 pub async fn write_source(change: &mut StrategyChange, source: Arc<dyn StrategySource>, threads: usize) -> Result<()> {
-    let parts = partitions(source.as_ref())?;
-    let shared: &StrategyChange = change;
-    let files = futures::stream::iter(parts).map(|part| write_partition(shared, Arc::clone(&source), part));
-    // Every task is waited for, also after a failure: what they have written must be known before it is removed.
-    let files: Vec<Result<FinishedFile>> = files.buffer_unordered(threads.max(1)).collect().await;
-    for file in files {
-        change.add(file?);
+    let order = strategy_order(source.as_ref());
+    let mut groups: Vec<GroupTask> = vec![];
+    let mut writers = VecDeque::new();
+    for part in partitions(source.as_ref())? {
+        let periods = conform_periods(change.shape(), &source.periods().slice(part.periods.start, part.periods.len()))?;
+        let writer = change.dense_file(PartitionKey { year: part.year, month: part.month }, &periods)?;
+        let layout = writer.layout();
+        let starts = (0..order.len()).step_by(layout.strategies_per_group());
+        let task = |start: usize| GroupTask {
+            source: Arc::clone(&source),
+            order: Arc::clone(&order),
+            strategies: start..(start + layout.strategies_per_group()).min(order.len()),
+            periods: part.periods.clone(),
+            layout: Arc::clone(&layout),
+        };
+        writers.push_back((writer, starts.len()));
+        groups.extend(starts.map(task));
+    }
+    // Encoding keeps a core busy, so every row group is a task of its own; all partitions are one queue, so that no core waits at their ends.
+    let encoded = futures::stream::iter(groups).map(|group| async move {
+        let task = tokio::task::spawn_blocking(move || group.encode()).await;
+        task.map_err(|e| Error::Internal(format!("a writer task failed: {e}")))?
+    });
+    let mut encoded = encoded.buffered(threads.max(1) + 1);
+    while let Some((mut writer, groups)) = writers.pop_front() {
+        for _ in 0..groups {
+            let group = encoded.next().await.ok_or_else(|| Error::Internal("a row group is missing".into()))??;
+            writer.append(group).await?;
+        }
+        change.add(writer.finish().await?);
     }
     Ok(())
 }
 
-async fn write_partition(change: &StrategyChange, source: Arc<dyn StrategySource>, part: PeriodPartition) -> Result<FinishedFile> {
-    let mut writer = change.file(PartitionKey { year: part.year, month: part.month })?;
-    let shape = change.shape().clone();
-    // Encoding keeps a core busy, so each partition gets a task of its own.
-    let task = tokio::spawn(async move {
-        for batch in batches(source.as_ref(), &part) {
-            writer.append(&conform(&shape, &batch?)?).await?;
-        }
-        writer.finish().await
-    });
-    task.await.map_err(|e| Error::Internal(format!("a writer task failed: {e}")))?
+/// One row group that is to be encoded.
+struct GroupTask {
+    source: Arc<dyn StrategySource>,
+    order: Arc<[u32]>,
+    /// Positions in the order.
+    strategies: Range<usize>,
+    periods: Range<usize>,
+    layout: Arc<DenseLayout>,
+}
+
+impl GroupTask {
+    fn encode(self) -> Result<DenseGroup> {
+        let ordinals = &self.order[self.strategies];
+        let mut values = vec![0.0; ordinals.len() * self.periods.len()];
+        self.source.read_block(ordinals, self.periods, &mut values)?;
+        let names = self.source.strategies();
+        let names: Vec<&str> = ordinals.iter().map(|&ordinal| names[ordinal as usize].as_str()).collect();
+        self.layout.encode(&names, nullable(values))
+    }
 }
 
 /// Sorts rows of any order and writes them, one file per partition. `rows` has at least the key columns and `pnl`; partition
@@ -199,7 +234,17 @@ fn split_partitions(batch: &RecordBatch, by_month: bool) -> Vec<(PartitionKey, R
 
 /// The batch with exactly the columns and types that files have; context columns it lacks are NULL.
 fn conform(shape: &StrategyShape, batch: &RecordBatch) -> Result<RecordBatch> {
+    conform_to(shape.file_schema(), batch)
+}
+
+/// As [`conform`], for rows that are periods: without `strategy` and `pnl`, the last two columns.
+fn conform_periods(shape: &StrategyShape, periods: &RecordBatch) -> Result<RecordBatch> {
     let schema = shape.file_schema();
+    let fields = schema.fields();
+    conform_to(Arc::new(Schema::new(fields[..fields.len() - 2].to_vec())), periods)
+}
+
+fn conform_to(schema: Arc<Schema>, batch: &RecordBatch) -> Result<RecordBatch> {
     let broken = |e: datafusion::arrow::error::ArrowError| Error::Conflict(format!("the rows do not fit the table: {e}"));
     let column = |field: &Arc<Field>| -> Result<ArrayRef> {
         let Some(found) = batch.column_by_name(field.name()) else {

@@ -6,7 +6,9 @@
 
 mod deferred;
 mod delta;
-mod dense;
+mod dense_claim;
+mod dense_columns;
+mod dense_file;
 mod remote;
 mod root;
 mod strategy_file;
@@ -18,7 +20,8 @@ pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
 };
-pub use dense::{DenseClaim, created_here};
+pub use dense_claim::{DenseClaim, created_here};
+pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout};
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

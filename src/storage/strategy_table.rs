@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::delta::{CommitRecord, NOTE_KEY, delta_error, history, load_table};
-use super::dense::DENSE_KEY;
-use super::{FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
+use super::dense_claim::DENSE_KEY;
+use super::{DenseFileWriter, FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
 use crate::error::{Error, Result};
 
 /// Table property that marks a strategy table.
@@ -286,6 +286,13 @@ impl StrategyChange {
         let path = format!("{}/part-{}.zstd.parquet", key.folder(), uuid::Uuid::new_v4());
         self.opened.lock().push(path.clone());
         StrategyFileWriter::try_new(&self.root, &self.name, &self.shape, key, path)
+    }
+
+    /// Opens a new file in a partition that holds every period of `periods` (as [`DenseFileWriter::try_new`] takes them) for every strategy.
+    pub fn dense_file(&self, key: PartitionKey, periods: &RecordBatch) -> Result<DenseFileWriter> {
+        let path = format!("{}/part-{}.zstd.parquet", key.folder(), uuid::Uuid::new_v4());
+        self.opened.lock().push(path.clone());
+        DenseFileWriter::try_new(&self.root, &self.name, &self.shape, (key, path), periods)
     }
 
     /// Takes a finished file into the next version. A file without rows is left out.

@@ -1,6 +1,7 @@
 //! One row of a metric's input, a value or a pair of values, and how rows are read from Arrow arrays.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
 use datafusion::arrow::buffer::NullBuffer;
@@ -128,6 +129,19 @@ impl Rows<'_> {
         match &self.counted {
             None => (0..self.len).for_each(|i| visit(i, R::at(&self.columns, i))),
             Some(mask) => mask.valid_indices().for_each(|i| visit(i, R::at(&self.columns, i))),
+        }
+    }
+
+    /// All rows, counted or not, where a row is a single value.
+    pub(crate) fn all<R: Row>(&self) -> Option<&[R]> {
+        R::all(&self.columns)
+    }
+
+    /// Visits the stretches of rows that count, in order.
+    pub(crate) fn stretches(&self, mut visit: impl FnMut(Range<usize>)) {
+        match &self.counted {
+            None => visit(0..self.len),
+            Some(mask) => mask.valid_slices().for_each(|(start, end)| visit(start..end)),
         }
     }
 

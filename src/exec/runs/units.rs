@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-/// Rows that a unit reads of one file. Fewer would decode too many pages twice, once for each unit that shares one.
-const UNIT_FILE_ROWS: usize = 524_288;
+/// Rows that a unit reads of one file, about: those of one row group of our files.
+const UNIT_FILE_ROWS: usize = 262_144;
 
-/// Units that a table should have at least, so that many threads share the work, ...
-const LEAST_UNITS: usize = 16;
+/// Units that a query should have at least, so that several threads share the work of reading a page for each of a few strategies, ...
+const LEAST_UNITS: usize = 8;
 
-/// ... as long as each has this many rows.
-const LEAST_UNIT_ROWS: usize = 65_536;
+/// ... as long as each has this many runs.
+const LEAST_UNIT_RUNS: usize = 32;
 
 /// The rows of one strategy in one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,15 @@ pub(super) fn cut(strategies: usize, files: &[&[Run]]) -> Vec<Unit> {
     starts.map(|start| unit(start..(start + width).min(strategies), files)).collect()
 }
 
+/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups.
 fn strategies_per_unit(strategies: usize, files: &[&[Run]]) -> usize {
     let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max().unwrap_or(1).max(1);
-    let rows: usize = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).sum();
-    let units = (rows / LEAST_UNIT_ROWS).clamp(1, LEAST_UNITS);
-    (UNIT_FILE_ROWS / longest).min(strategies.div_ceil(units)).max(1)
+    let runs: usize = files.iter().map(|runs| runs.len()).sum();
+    let units = (runs / LEAST_UNIT_RUNS).clamp(1, LEAST_UNITS);
+    let fitting = UNIT_FILE_ROWS.div_ceil(longest);
+    let above = fitting.next_power_of_two();
+    let whole_groups = if above / 2 * above > fitting * fitting { above / 2 } else { above };
+    whole_groups.min(strategies.div_ceil(units).next_power_of_two()).max(1)
 }
 
 fn unit(strategies: Range<usize>, files: &[&[Run]]) -> Unit {

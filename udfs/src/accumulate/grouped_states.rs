@@ -31,6 +31,26 @@ impl<S: State> GroupedStates<S> {
     }
 }
 
+impl<S: State> GroupedStates<S> {
+    /// Adds rows, those of one group that follow each other together.
+    fn push_runs(&mut self, mut rows: &[S::Row], mut groups: &[usize]) {
+        while let Some(&group) = groups.first() {
+            let run = groups.iter().position(|&other| other != group).unwrap_or(groups.len());
+            let (these, others) = rows.split_at(run);
+            match these {
+                [row] => self.states[group].push(*row),
+                // A copy of the state stays in registers.
+                _ => {
+                    let mut state = self.states[group].clone();
+                    state.push_all(these);
+                    self.states[group] = state;
+                }
+            }
+            (rows, groups) = (others, &groups[run..]);
+        }
+    }
+}
+
 impl<S: State> GroupsAccumulator for GroupedStates<S> {
     fn update_batch(
         &mut self,
@@ -41,7 +61,11 @@ impl<S: State> GroupsAccumulator for GroupedStates<S> {
     ) -> Result<()> {
         self.grow(total_num_groups);
         let series = Series::try_new(values, S::Row::WIDTH, self.input.nulls)?;
-        series.rows(opt_filter).each(|i, row| self.states[group_indices[i]].push(row));
+        let rows = series.rows(opt_filter);
+        match rows.all() {
+            Some(all) => rows.stretches(|stretch| self.push_runs(&all[stretch.clone()], &group_indices[stretch])),
+            None => rows.each(|i, row| self.states[group_indices[i]].push(row)),
+        }
         Ok(())
     }
 

@@ -10,6 +10,9 @@ pub(crate) struct Compensated {
     lost: f64,
 }
 
+/// Sums that run side by side.
+const LANES: usize = 4;
+
 impl Compensated {
     pub(crate) const WIDTH: usize = 2;
 
@@ -62,10 +65,34 @@ impl Compensated {
         self.or(other, other.minus(self) < 0.0)
     }
 
+    /// [`Self::minus`] where neither has overflowed.
+    #[inline]
+    pub(crate) fn minus_finite(self, other: Self) -> f64 {
+        (self.sum - other.sum) + (self.lost - other.lost)
+    }
+
     /// `other` where `chosen`, part by part: a choice of two numbers needs no branch.
     #[inline]
-    fn or(self, other: Self, chosen: bool) -> Self {
+    pub(crate) fn or(self, other: Self, chosen: bool) -> Self {
         Self { sum: if chosen { other.sum } else { self.sum }, lost: if chosen { other.lost } else { self.lost } }
+    }
+
+    /// The sums of what `terms` makes of each row, on lanes that a processor adds up side by side.
+    #[inline]
+    pub(crate) fn sums<const K: usize>(rows: &[f64], terms: impl Fn(f64) -> [f64; K]) -> [Self; K] {
+        let mut lanes = [[Self::default(); LANES]; K];
+        let (chunks, rest) = rows.as_chunks::<LANES>();
+        for chunk in chunks {
+            let terms = chunk.map(&terms);
+            for (k, lanes) in lanes.iter_mut().enumerate() {
+                (0..LANES).for_each(|lane| lanes[lane].add(terms[lane][k]));
+            }
+        }
+        for (lane, &row) in rest.iter().enumerate() {
+            let terms = terms(row);
+            (0..K).for_each(|k| lanes[k][lane].add(terms[k]));
+        }
+        lanes.map(|lanes| lanes.into_iter().reduce(Self::plus).unwrap_or_default())
     }
 
     pub(crate) fn write(self, out: &mut Vec<f64>) {
@@ -101,6 +128,15 @@ impl State for Total {
     fn push(&mut self, x: f64) {
         if self.tally.admits(x) {
             self.sum.add(x);
+        }
+    }
+
+    fn push_all(&mut self, rows: &[f64]) {
+        if self.tally.admits_all(rows) {
+            let [sum] = Compensated::sums(rows, |x| [x]);
+            self.sum.merge(sum);
+        } else {
+            rows.iter().for_each(|&x| self.push(x));
         }
     }
 

@@ -95,6 +95,17 @@ impl<S: Sides> State for LowerPartial<S> {
         self.falls_short |= e < 0.0;
     }
 
+    fn push_all(&mut self, rows: &[f64]) {
+        if !self.tally.admits_all(rows) {
+            rows.iter().for_each(|&x| self.push(x));
+            return;
+        }
+        let target = self.target;
+        let sums = Compensated::sums(rows, |x| S::of(x - target));
+        self.sums.iter_mut().zip(sums).for_each(|(sum, part)| sum.merge(part));
+        self.falls_short |= rows.iter().fold(false, |any, x| any | (x - target < 0.0));
+    }
+
     fn merge(&mut self, later: &Self) {
         self.tally.merge(later.tally);
         self.sums.iter_mut().zip(later.sums).for_each(|(sum, other)| sum.merge(other));

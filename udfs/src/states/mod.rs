@@ -46,6 +46,11 @@ pub(crate) trait State: Clone + Debug + Send + Sync + 'static {
     /// Adds a row.
     fn push(&mut self, row: Self::Row);
 
+    /// Adds rows in their order; a state may sum them up on their own and join the result, to the same within rounding.
+    fn push_all(&mut self, rows: &[Self::Row]) {
+        rows.iter().for_each(|&row| self.push(row));
+    }
+
     /// Whether two states can merge at all.
     const MERGES: bool = true;
 
@@ -73,6 +78,12 @@ pub(crate) trait Partial: State {
     fn read(&mut self, partial: &[f64]);
 }
 
+/// Rows that are at least summed up together: for fewer, joining the parts costs more than it saves.
+const FEWEST_TOGETHER: usize = 16;
+
+/// Values whose squares and sums stay finite, however many there are. NaN and infinities are not below it.
+const LARGEST_TOGETHER: f64 = 1e140;
+
 /// Rows counted, and whether one of them was NaN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -89,6 +100,13 @@ impl Tally {
         self.rows += 1;
         self.nan |= row.is_nan();
         !row.is_nan()
+    }
+
+    /// Counts rows that can be summed up together; false, and none is counted, where they are too few to gain, or one is no ordinary number.
+    pub(crate) fn admits_all(&mut self, rows: &[f64]) -> bool {
+        let ordinary = rows.len() >= FEWEST_TOGETHER && rows.iter().fold(true, |all, x| all & (x.abs() < LARGEST_TOGETHER));
+        self.rows += if ordinary { rows.len() as u64 } else { 0 };
+        ordinary
     }
 
     pub(crate) fn merge(&mut self, other: Self) {

@@ -18,6 +18,18 @@ impl Moments {
         self.tally.n()
     }
 
+    /// The moments of ordinary rows in two passes; the second also corrects the mean for the rounding of the first.
+    fn of(tally: Tally, rows: &[f64]) -> Self {
+        let mean = lanes(rows, |x| [x])[0] / tally.n();
+        let [deviations, squares] = lanes(rows, |x| [x - mean, (x - mean) * (x - mean)]);
+        Self {
+            tally,
+            mean: mean + deviations / tally.n(),
+            m2: (squares - deviations * deviations / tally.n()).max(0.0),
+            range: Range::of(rows),
+        }
+    }
+
     /// The mean; exactly the value where all are equal.
     pub(crate) fn mean(&self) -> f64 {
         if self.range.is_one_value() { self.range.min } else { self.mean }
@@ -66,6 +78,15 @@ impl State for Moments {
         }
     }
 
+    fn push_all(&mut self, rows: &[f64]) {
+        let mut tally = Tally::default();
+        if tally.admits_all(rows) {
+            self.merge(&Self::of(tally, rows));
+        } else {
+            rows.iter().for_each(|&x| self.push(x));
+        }
+    }
+
     fn merge(&mut self, later: &Self) {
         if later.tally.rows == 0 {
             return;
@@ -99,6 +120,23 @@ impl Partial for Moments {
     fn read(&mut self, partial: &[f64]) {
         *self = Self { tally: Tally::read(partial), mean: partial[2], m2: partial[3], range: Range::read(&partial[4..]) };
     }
+}
+
+/// Plain sums of what `terms` makes of each row, on lanes that a processor adds up side by side.
+#[inline]
+fn lanes<const K: usize>(rows: &[f64], terms: impl Fn(f64) -> [f64; K]) -> [f64; K] {
+    const LANES: usize = 8;
+    let mut sums = [[0.0; LANES]; K];
+    let (chunks, rest) = rows.as_chunks::<LANES>();
+    for chunk in chunks {
+        let terms = chunk.map(&terms);
+        (0..K).for_each(|k| (0..LANES).for_each(|lane| sums[k][lane] += terms[lane][k]));
+    }
+    for (lane, &row) in rest.iter().enumerate() {
+        let terms = terms(row);
+        (0..K).for_each(|k| sums[k][lane] += terms[k]);
+    }
+    sums.map(|lanes| lanes.into_iter().sum())
 }
 
 /// Mean and centred sums up to the fourth power.

@@ -118,6 +118,21 @@ impl State for CurrencySegment {
         self.depth = self.depth.min(self.sum.minus(self.high));
     }
 
+    fn push_all(&mut self, rows: &[f64]) {
+        if !self.tally.admits_all(rows) || !self.sum.value().is_finite() {
+            rows.iter().for_each(|&x| self.push(x));
+            return;
+        }
+        for &x in rows {
+            self.sum.add(x);
+            // One difference tells both whether this is a new height and how deep it lies below the last one.
+            let depth = self.sum.minus_finite(self.high);
+            self.depth = if depth < self.depth { depth } else { self.depth };
+            self.high = self.high.or(self.sum, depth > 0.0);
+            self.low = self.low.or(self.sum, self.sum.minus_finite(self.low) < 0.0);
+        }
+    }
+
     fn merge(&mut self, later: &Self) {
         self.depth = self.depth.min(self.sum.plus(later.low).minus(self.high)).min(later.depth);
         self.high = self.high.max(self.sum.plus(later.high));

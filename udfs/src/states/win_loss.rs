@@ -71,6 +71,18 @@ impl State for WinLoss {
         }
     }
 
+    fn push_all(&mut self, rows: &[f64]) {
+        if !self.tally.admits_all(rows) {
+            rows.iter().for_each(|&x| self.push(x));
+            return;
+        }
+        let [won, lost] = Compensated::sums(rows, |x| [x.max(0.0), x.min(0.0)]);
+        self.won.merge(won);
+        self.lost.merge(lost);
+        self.wins += rows.iter().map(|&x| u64::from(x > 0.0)).sum::<u64>();
+        self.losses += rows.iter().map(|&x| u64::from(x < 0.0)).sum::<u64>();
+    }
+
     fn merge(&mut self, later: &Self) {
         self.tally.merge(later.tally);
         self.wins += later.wins;

@@ -1,6 +1,6 @@
 //! What the footer of a dense file says.
 
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::file::metadata::{KeyValue, ParquetMetaData};
 use serde::{Deserialize, Serialize};
 
 /// Key under which a dense file says what it has: in its footer and in the log.
@@ -24,6 +24,11 @@ pub struct DenseClaim {
 }
 
 impl DenseClaim {
+    /// The claim as an entry of a footer.
+    pub(super) fn entry(&self) -> KeyValue {
+        KeyValue::new(DENSE_KEY.to_owned(), serde_json::to_string(self).ok())
+    }
+
     /// The claim of a file's footer, if there is one.
     pub fn of_footer(metadata: &ParquetMetaData) -> Option<Self> {
         let entries = metadata.file_metadata().key_value_metadata()?;
