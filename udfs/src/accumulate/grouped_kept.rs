@@ -17,11 +17,22 @@ const BLOCK: usize = 128;
 const LARGEST_CHUNK: usize = 256;
 const FIRST_CHUNK: usize = 64;
 
+/// Rows of the largest chunk for rows of one group that come together: it is full at once.
+const LARGEST_FULL_CHUNK: usize = 4096;
+
+/// Fewer rows of one group are appended one by one.
+const SHORT_RUN: usize = 8;
+
+/// Rows for which the room to sort them in is kept.
+const LARGEST_SCRATCH: usize = 32_768;
+
 /// The kept rows of all groups; no allocation per group, and no row is ever moved to make room.
 #[derive(Debug)]
 pub(super) struct GroupedKept<C: Keep> {
     keep: C,
     rows: Blocks<C::Item>,
+    /// Room to sort rows in.
+    scratch: Emitted<C::Item>,
     /// Bytes that rows hold on the heap.
     heap: usize,
 }
@@ -47,9 +58,23 @@ struct Block<T> {
 }
 
 /// Rows of consecutive groups; group `i` ends before `ends[i]`.
+#[derive(Debug)]
 struct Emitted<T> {
     items: Vec<T>,
     ends: Vec<usize>,
+}
+
+/// How many of the first values are equal; the slice is not empty.
+fn run_length(groups: &[usize]) -> usize {
+    let same = |group: &&usize| **group == groups[0];
+    let near = groups.iter().take(SHORT_RUN).take_while(same).count();
+    if near < SHORT_RUN {
+        return near;
+    }
+    // Long runs by chunks, as a loop that may end at every value is slow.
+    let chunks = groups.chunks_exact(64).take_while(|chunk| chunk.iter().fold(0, |other, group| other | (group ^ groups[0])) == 0);
+    let far = 64 * chunks.count();
+    far + groups[far..].iter().take_while(same).count()
 }
 
 impl<T: Clone + Default> Blocks<T> {
@@ -71,12 +96,17 @@ impl<T: Clone + Default> Blocks<T> {
 
     /// Appends rows, those of consecutive rows of one group together.
     fn extend(&mut self, groups: &[usize], items: &[T]) {
-        let mut items = items;
-        for run in groups.chunk_by(|a, b| a == b) {
-            let (of_run, rest) = items.split_at(run.len().min(items.len()));
-            items = rest;
-            let group = self.skipped + run[0];
-            self.bytes += self.blocks[group / BLOCK].extend((group % BLOCK) as u8, of_run);
+        let (mut groups, mut items) = (groups, items);
+        while let Some(&group) = groups.first() {
+            let rows = run_length(groups).min(items.len());
+            let (of_run, rest) = items.split_at(rows);
+            if rows < SHORT_RUN {
+                of_run.iter().for_each(|item| self.push(group, item.clone()));
+            } else {
+                let group = self.skipped + group;
+                self.bytes += self.blocks[group / BLOCK].extend((group % BLOCK) as u8, of_run);
+            }
+            (groups, items) = (&groups[rows..], rest);
         }
     }
 
@@ -93,8 +123,22 @@ impl<T: Clone + Default> Blocks<T> {
         self.groups -= taken;
         match block {
             Some(block) => block.sort_into(places, emitted),
-            None => *emitted = Emitted { items: Vec::new(), ends: vec![0; taken] },
+            None => {
+                emitted.items.clear();
+                emitted.ends.clear();
+                emitted.ends.resize(taken, 0);
+            }
         }
+    }
+}
+
+impl<T> Emitted<T> {
+    fn new() -> Self {
+        Self { items: Vec::new(), ends: Vec::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.items.capacity() * size_of::<T>() + self.ends.capacity() * size_of::<usize>()
     }
 }
 
@@ -124,7 +168,7 @@ impl<T: Clone + Default> Block<T> {
     }
 
     fn push_in_new_chunk(&mut self, item: T) -> usize {
-        let room = self.start_chunk();
+        let room = self.start_chunk(1);
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.push(item);
         }
@@ -147,7 +191,7 @@ impl<T: Clone + Default> Block<T> {
             }
             items = rest;
             if !items.is_empty() {
-                room += self.start_chunk();
+                room += self.start_chunk(items.len().min(LARGEST_FULL_CHUNK));
             }
         }
         room
@@ -159,8 +203,8 @@ impl<T: Clone + Default> Block<T> {
         (self.runs.capacity() - before) * size_of::<(u8, u8)>()
     }
 
-    fn start_chunk(&mut self) -> usize {
-        let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.capacity()).min(LARGEST_CHUNK));
+    fn start_chunk(&mut self, rows: usize) -> usize {
+        let room = self.chunks.last().map_or(FIRST_CHUNK, |full| (2 * full.capacity()).min(LARGEST_CHUNK)).max(rows);
         self.chunks.push(Vec::with_capacity(room));
         room * size_of::<T>()
     }
@@ -213,7 +257,7 @@ impl<T: Clone + Default> Block<T> {
 
 impl<C: Keep> GroupedKept<C> {
     pub(super) fn new(keep: C) -> Self {
-        Self { keep, rows: Blocks::new(), heap: 0 }
+        Self { keep, rows: Blocks::new(), scratch: Emitted::new(), heap: 0 }
     }
 
     /// What `of` makes of the rows of the groups to emit, block by block, joined.
@@ -223,12 +267,18 @@ impl<C: Keep> GroupedKept<C> {
             EmitTo::First(n) => n.min(self.rows.groups),
         };
         let mut parts: Vec<Vec<ArrayRef>> = vec![];
-        let mut emitted = Emitted { items: Vec::new(), ends: Vec::new() };
+        let mut emitted = std::mem::replace(&mut self.scratch, Emitted::new());
         while due > 0 || parts.is_empty() {
             self.rows.take(due, &mut emitted);
             due -= emitted.ends.len();
             self.heap -= emitted.items.iter().map(|item| self.keep.heap(item)).sum::<usize>();
             parts.push(of(&self.keep, &mut emitted)?);
+        }
+        if emitted.items.capacity() <= LARGEST_SCRATCH {
+            if std::mem::needs_drop::<C::Item>() {
+                emitted.items.clear();
+            }
+            self.scratch = emitted;
         }
         let columns = parts[0].len();
         let column = |i: usize| Ok(concat(&parts.iter().map(|part| part[i].as_ref()).collect::<Vec<_>>())?);
@@ -245,7 +295,7 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
         total_num_groups: usize,
     ) -> Result<()> {
         self.rows.grow(total_num_groups);
-        let Self { keep, rows, heap } = self;
+        let Self { keep, rows, heap, .. } = self;
         if let Some(items) = keep.read_all(values, opt_filter) {
             *heap += items.iter().map(|item| keep.heap(item)).sum::<usize>();
             rows.extend(group_indices, items);
@@ -268,7 +318,7 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.rows.grow(total_num_groups);
-        let Self { keep, rows, heap } = self;
+        let Self { keep, rows, heap, .. } = self;
         keep.read_partial(values, |i, item| {
             *heap += keep.heap(&item);
             rows.push(group_indices[i], item);
@@ -289,7 +339,7 @@ impl<C: Keep> GroupsAccumulator for GroupedKept<C> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.rows.bytes + self.rows.blocks.capacity() * size_of::<Block<C::Item>>() + self.heap
+        size_of_val(self) + self.rows.bytes + self.rows.blocks.capacity() * size_of::<Block<C::Item>>() + self.heap + self.scratch.bytes()
     }
 }
 
@@ -300,7 +350,7 @@ mod tests {
     /// Rows `(group, arrival)` of `blocks` taken `step` groups at a time.
     fn taken(mut blocks: Blocks<(usize, usize)>, step: usize) -> Vec<Vec<(usize, usize)>> {
         let mut groups = vec![];
-        let mut emitted = Emitted { items: Vec::new(), ends: Vec::new() };
+        let mut emitted = Emitted::new();
         while blocks.groups > 0 {
             blocks.take(step, &mut emitted);
             let starts = std::iter::once(0).chain(emitted.ends.iter().copied());
@@ -327,6 +377,26 @@ mod tests {
             assert!(out[3].is_empty());
             assert!(out.iter().enumerate().all(|(group, rows)| rows.iter().all(|row| row.0 == group || row.0 == 3)));
             assert!(out.iter().all(|rows| rows.is_sorted_by_key(|row| row.1)), "step {step}");
+        }
+    }
+
+    #[test]
+    fn rows_that_come_together_are_appended_together() {
+        let groups = 3 * BLOCK + 1;
+        // Runs of 0 to 700 rows, some of the same group one after the other, cut into batches anywhere.
+        let of_run = |run: usize| std::iter::repeat_n(run * 37 / 2 % groups, run * 97 % 701);
+        let rows: Vec<(usize, usize)> = (0..900).flat_map(of_run).enumerate().map(|(arrival, group)| (group, arrival)).collect();
+        for batch in [1, 7, 1000, usize::MAX] {
+            let mut blocks = Blocks::new();
+            for rows in rows.chunks(batch) {
+                blocks.grow(groups);
+                blocks.extend(&rows.iter().map(|row| row.0).collect::<Vec<_>>(), rows);
+            }
+            assert_eq!(blocks.bytes, blocks.blocks.iter().map(Block::bytes).sum::<usize>());
+            let out = taken(blocks, BLOCK);
+            assert_eq!(out.iter().map(Vec::len).sum::<usize>(), rows.len());
+            assert!(out.iter().enumerate().all(|(group, rows)| rows.iter().all(|row| row.0 == group)));
+            assert!(out.iter().all(|rows| rows.is_sorted_by_key(|row| row.1)), "batches of {batch}");
         }
     }
 }

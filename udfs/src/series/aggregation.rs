@@ -16,7 +16,7 @@ use super::exec::{Batches, Work};
 use super::gathered::Gathered;
 
 /// Rows after which results are computed: few enough to stay in the processor's cache.
-const BLOCK_ROWS: usize = 32_768;
+const BLOCK_ROWS: usize = 16_384;
 
 /// Aggregate calls over series, one result each.
 #[derive(Debug, Clone)]

@@ -10,14 +10,17 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricValue, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricValue, MetricsSet, SpillMetrics,
+};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::spill::SpillManager;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
 use super::aggregation::Aggregation;
-use super::gather::{gather, next};
+use super::gather::{Taken, gather, next};
 use super::gathered::Gathered;
 use super::handover::handover;
 use super::layout::Layout;
@@ -64,13 +67,13 @@ pub struct SeriesExec {
 /// A run of the operator of which some output partitions are still to be asked for.
 #[derive(Debug)]
 struct Started {
-    outcome: Arc<Outcome<Taken>>,
+    outcome: Arc<Outcome<Rows>>,
     asked: Vec<bool>,
 }
 
 /// Who has the rows.
 #[derive(Debug)]
-enum Taken {
+enum Rows {
     Gathered(Arc<Gathered>),
     Declined(Arc<dyn ExecutionPlan>),
 }
@@ -116,7 +119,7 @@ impl SeriesExec {
     }
 
     /// The run that an output partition belongs to: one for all partitions, another when a partition is asked for again.
-    fn run(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Arc<Outcome<Taken>>> {
+    fn run(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Arc<Outcome<Rows>>> {
         let mut place = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let mut started = match place.take() {
             Some(started) if !started.asked[partition] => started,
@@ -134,22 +137,23 @@ impl SeriesExec {
         self.properties().output_partitioning().partition_count()
     }
 
-    fn start(&self, context: &Arc<TaskContext>) -> Result<Outcome<Taken>> {
+    fn start(&self, context: &Arc<TaskContext>) -> Result<Outcome<Rows>> {
         let partitions = 0..self.input.output_partitioning().partition_count();
         let inputs = partitions.map(|i| self.input.execute(i, Arc::clone(context))).collect::<Result<_>>()?;
         let (layout, plain, outputs) = (Arc::clone(&self.layout), Arc::clone(&self.plain), self.output_partitions());
         let (context, declined_to) = (Arc::clone(context), Arc::clone(&self.declined_to));
         let declined = MetricBuilder::new(&self.metrics).global_counter("declined");
+        let spills = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), self.input.schema());
         Ok(Outcome::of(async move {
-            let parts = gather(Arc::clone(&layout), inputs, context).await?;
-            let parts = if parts.whole { Gathered::try_new(Arc::clone(&layout), parts, outputs)? } else { Err(parts) };
+            let parts = gather(Arc::clone(&layout), inputs, Arc::clone(&context)).await?;
+            let parts = if parts.taken == Taken::Whole { Gathered::try_new(Arc::clone(&layout), parts, outputs)? } else { Err(parts) };
             Ok(match parts {
-                Ok(gathered) => Taken::Gathered(Arc::new(gathered)),
+                Ok(gathered) => Rows::Gathered(Arc::new(gathered)),
                 Err(parts) => {
                     declined.add(1);
-                    let plan = over(&plain, handover(&layout, parts)?)?;
+                    let plan = over(&plain, handover(&layout, parts, &spills)?)?;
                     *declined_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&plan));
-                    Taken::Declined(plan)
+                    Rows::Declined(plan)
                 }
             })
         }))
@@ -223,8 +227,8 @@ impl ExecutionPlan for SeriesExec {
         let results = stream.tx();
         stream.spawn(async move {
             let gathered = match &*outcome.found().await? {
-                Taken::Gathered(gathered) => Arc::clone(gathered),
-                Taken::Declined(plan) => {
+                Rows::Gathered(gathered) => Arc::clone(gathered),
+                Rows::Declined(plan) => {
                     let mut batches = plan.execute(partition, context)?;
                     while let Some(batch) = next(&mut batches).await {
                         let batch = batch.inspect(|batch| metrics.record_output(batch.num_rows()));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
@@ -41,8 +42,34 @@ pub(super) struct Part {
 /// All input partitions.
 pub(super) struct Parts {
     pub(super) parts: Vec<Part>,
-    /// Whether all rows were taken in.
-    pub(super) whole: bool,
+    pub(super) taken: Taken,
+}
+
+/// How far the rows were taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Whole,
+    /// Not all, as their runs are short.
+    Declined,
+    /// Not all, as there is no more memory.
+    Refused,
+}
+
+/// What the readers of the parts tell each other.
+#[derive(Debug, Default)]
+struct Verdict {
+    declined: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl Verdict {
+    fn taken(&self) -> Taken {
+        match (self.declined.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed)) {
+            (false, false) => Taken::Whole,
+            (true, false) => Taken::Declined,
+            (_, true) => Taken::Refused,
+        }
+    }
 }
 
 /// The next batch of a stream.
@@ -55,20 +82,20 @@ pub(super) async fn next(stream: &mut SendableRecordBatchStream) -> Option<Resul
 /// # Errors
 /// Those of the input.
 pub(super) async fn gather(layout: Arc<Layout>, inputs: Vec<SendableRecordBatchStream>, context: Arc<TaskContext>) -> Result<Parts> {
-    let declined = Arc::new(AtomicBool::new(false));
+    let verdict = Arc::new(Verdict::default());
     let mut tasks = JoinSet::new();
     let count = inputs.len();
     for (i, input) in inputs.into_iter().enumerate() {
         let part = Part::try_new(Arc::clone(&layout), input, i, &context)?;
-        let declined = Arc::clone(&declined);
-        tasks.spawn(async move { Ok::<_, datafusion::error::DataFusionError>((i, part.read(&declined).await?)) });
+        let verdict = Arc::clone(&verdict);
+        tasks.spawn(async move { Ok::<_, DataFusionError>((i, part.read(&verdict).await?)) });
     }
     let mut parts: Vec<Option<Part>> = (0..count).map(|_| None).collect();
     while let Some(read) = tasks.join_next().await {
         let (i, part) = read.map_err(|error| exec_datafusion_err!("series: reading the input stopped: {error}"))??;
         parts[i] = Some(part);
     }
-    Ok(Parts { parts: parts.into_iter().flatten().collect(), whole: !declined.load(Ordering::Relaxed) })
+    Ok(Parts { parts: parts.into_iter().flatten().collect(), taken: verdict.taken() })
 }
 
 impl Part {
@@ -79,20 +106,17 @@ impl Part {
         Ok(Self { layout, held: vec![], series, rows: 0, runs: 0, memory, unread: None, rest })
     }
 
-    async fn read(mut self, declined: &AtomicBool) -> Result<Self> {
+    async fn read(mut self, verdict: &Verdict) -> Result<Self> {
         let mut series = vec![];
-        while !declined.load(Ordering::Relaxed) {
+        while verdict.taken() == Taken::Whole {
             let Some(batch) = next(&mut self.rest).await else { break };
-            if let Some(unread) = self.hold(batch?, &mut series)? {
-                self.unread = Some(unread);
-                declined.store(true, Ordering::Relaxed);
-            }
+            self.unread = self.hold(batch?, &mut series, verdict)?;
         }
         Ok(self)
     }
 
-    /// Takes in a batch; gives it back to decline.
-    fn hold(&mut self, batch: RecordBatch, series: &mut Vec<usize>) -> Result<Option<RecordBatch>> {
+    /// Takes in a batch; gives it back with a verdict.
+    fn hold(&mut self, batch: RecordBatch, series: &mut Vec<usize>, verdict: &Verdict) -> Result<Option<RecordBatch>> {
         if batch.num_rows() == 0 {
             return Ok(None);
         }
@@ -100,12 +124,14 @@ impl Part {
         self.rows += batch.num_rows();
         self.runs += runs.len();
         if self.rows >= SAMPLE_ROWS && self.runs * LEAST_MEAN_RUN > self.rows {
+            verdict.declined.store(true, Ordering::Relaxed);
             return Ok(Some(batch));
         }
         series.clear();
         self.series.intern(&keys, series)?;
         let held = self.layout.hold(&batch, &runs, series)?;
         if self.memory.try_grow(2 * held.bytes() + RUN_BYTES * held.runs()).is_err() {
+            verdict.refused.store(true, Ordering::Relaxed);
             return Ok(Some(batch));
         }
         self.held.push(held);

@@ -14,7 +14,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
-use super::gather::{Part, Parts};
+use super::gather::{Part, Parts, Taken};
 use super::layout::{Held, Layout};
 
 /// All rows by series, those of a series in the order of input partitions and of arrival in each.
@@ -59,7 +59,7 @@ impl Gathered {
             all.intern(&keys, &mut of_part)?;
             series.push(of_part);
             if part.memory.try_grow(room).is_err() {
-                return Ok(Err(Parts { whole: false, ..parts }));
+                return Ok(Err(Parts { taken: Taken::Refused, ..parts }));
             }
         }
         if u32::try_from(all.len().max(parts.parts.iter().map(|part| part.held.len()).max().unwrap_or(0))).is_err() {

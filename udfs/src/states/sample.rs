@@ -1,9 +1,33 @@
 //! Order statistics of values without NaN.
 
+use std::cmp::Ordering;
+
 use super::Compensated;
 use crate::constants::BILLION;
 
-/// Values whose order statistics are asked for. The answers are the same bits either way.
+/// The order of numbers. Both zeros are equal, which no result shows.
+fn ascending(a: &f64, b: &f64) -> Ordering {
+    if a < b {
+        Ordering::Less
+    } else if a > b {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
+    }
+}
+
+/// The least value.
+fn least(values: &[f64]) -> Option<f64> {
+    let lesser = |a: f64, b: f64| if b < a { b } else { a };
+    // Lanes that do not wait for each other.
+    let mut lanes = [f64::INFINITY; 8];
+    let whole = values.chunks_exact(lanes.len());
+    let rest = whole.remainder();
+    whole.for_each(|values| lanes.iter_mut().zip(values).for_each(|(lane, &x)| *lane = lesser(*lane, x)));
+    (!values.is_empty()).then(|| lanes.into_iter().chain(rest.iter().copied()).fold(f64::INFINITY, lesser))
+}
+
+/// Values whose order statistics are asked for. The answers are the same bits either way, but for the sign of zero.
 #[derive(Debug)]
 pub(crate) enum Values<'a> {
     /// In ascending order.
@@ -26,8 +50,8 @@ impl Values<'_> {
             Self::Sorted(values) => Some((*values.get(rank)?, values.get(rank + 1).copied())),
             Self::Unsorted(values) if rank >= values.len() => None,
             Self::Unsorted(values) => {
-                let (_, at, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
-                Some((*at, above.iter().copied().min_by(f64::total_cmp)))
+                let (_, at, above) = values.select_nth_unstable_by(rank, ascending);
+                Some((*at, least(above)))
             }
         }
     }
@@ -108,16 +132,26 @@ mod tests {
     }
 
     #[test]
+    fn the_least_of_any_number_of_values() {
+        let values: Vec<f64> = (0..40_u32).map(|i| f64::from((i * 7 + 3) % 41) - 20.0).collect();
+        for end in 0..values.len() {
+            assert_eq!(least(&values[..end]), values[..end].iter().copied().reduce(f64::min));
+        }
+        assert_eq!(least(&[f64::INFINITY; 9]), Some(f64::INFINITY));
+    }
+
+    #[test]
     fn sorting_beforehand_changes_nothing() {
         // A full cycle of a linear congruence, with ties, both zeros and infinities among the values.
         let mut values: Vec<f64> = (0..257_u32).map(|i| f64::from((i * 97 + 13) % 64) - 32.0).collect();
         values.extend([-0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY]);
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
+        let bits = |x: f64| (x + 0.0).to_bits();
         for tail in [1, 10_000_000, FIVE_PERCENT, 500_000_000, BILLION - 1] {
             let of_sorted = [Values::Sorted(&sorted).quantile(tail), Values::Sorted(&sorted).expected_shortfall(tail)];
             let of_any = [Values::Unsorted(&mut values).quantile(tail), Values::Unsorted(&mut values).expected_shortfall(tail)];
-            assert_eq!(of_any.map(|x| x.map(f64::to_bits)), of_sorted.map(|x| x.map(f64::to_bits)), "{tail}");
+            assert_eq!(of_any.map(|x| x.map(bits)), of_sorted.map(|x| x.map(bits)), "{tail}");
         }
     }
 }

@@ -175,7 +175,7 @@ async fn plans_that_gain_nothing_stay() {
 #[tokio::test]
 async fn rows_that_do_not_come_together_are_left_to_the_plain_plan() {
     let keys = LAYOUTS.iter().find(|layout| layout.0 == "all series at every time").unwrap().1(25, 3000);
-    let (plain, ctx) = (session(1, false, None), session(3, true, None));
+    let (plain, ctx) = (session(1, true, None), session(3, true, None));
     register(&plain, &keys);
     register(&ctx, &keys);
     for sql in [AGGREGATES[0], INDICATORS[0]] {
@@ -188,24 +188,21 @@ async fn rows_that_do_not_come_together_are_left_to_the_plain_plan() {
 
 #[tokio::test]
 async fn more_rows_than_memory_are_handed_to_the_plain_plan() {
-    let keys = LAYOUTS[3].1(25, 4000);
-    let (plain, ctx, roomy) = (session(1, false, None), session(3, true, Some(3_000_000)), session(3, true, None));
+    let keys = LAYOUTS[3].1(25, 8000);
+    let (plain, ctx, roomy) = (session(1, true, None), session(3, true, Some(4_000_000)), session(3, true, None));
     [&plain, &ctx, &roomy].iter().for_each(|ctx| register(ctx, &keys));
     for sql in [
-        "SELECT p, k, a FROM (SELECT p, t / 50 AS k, max_drawdown_pnl(x ORDER BY t) AS a FROM t GROUP BY p, t / 50)",
-        "SELECT p, t, ema(x, 5) OVER (PARTITION BY p ORDER BY t) AS a FROM t",
+        "SELECT count(*), sum(a) FROM (SELECT p, max_drawdown_pnl(x ORDER BY t) AS a FROM t GROUP BY p, t / 50)",
+        "SELECT count(*), sum(a) FROM (SELECT equity_pnl(x) OVER (PARTITION BY p ORDER BY t) AS a FROM t)",
     ] {
         let plan = plan(&ctx, sql).await;
-        let mut found = collected(&ctx, &plan).await;
+        let found = collected(&ctx, &plan).await;
         assert_eq!(counted(&plan, "declined"), 1, "{sql}");
         let with_room = self::plan(&roomy, sql).await;
         collected(&roomy, &with_room).await;
         assert_eq!(counted(&with_room, "declined"), 0, "{sql}");
-        let mut expected = rows(&plain, sql).await;
-        for rows in [&mut found, &mut expected] {
-            rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        }
-        assert!(found == expected, "{sql}");
+        // Eighths add up exactly in any order.
+        assert!(found == rows(&plain, sql).await, "{sql}");
         assert_eq!(ctx.runtime_env().memory_pool.reserved(), 0, "{sql}");
     }
 }
