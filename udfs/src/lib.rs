@@ -40,7 +40,8 @@
 //! every metric is a short formula over one of a few mergeable states, and the hard part (NULLs, groups, merging, frames) is written once
 //! per kind of state. [`MetricUdaf`], [`ScalarFunction`] and [`IndicatorUdwf`] carry an entry into DataFusion, [`RequireTimeOrder`] checks
 //! the calls while planning. Three physical rules are optional: [`SingleStage`] saves memory and time where rows must be kept,
-//! [`StreamTimeOrder`] where they come in time order, and [`StreamIndicators`] runs indicators in batches instead of row by row.
+//! [`StreamTimeOrder`] where they come in time order, and [`StreamIndicators`] runs indicators in batches instead of row by row. The first
+//! and the last place [`SeriesExec`], which works on series whose rows come together without moving them between threads.
 
 mod accumulate;
 mod constants;

@@ -12,6 +12,7 @@
 //! DataFusion runs a window function of bounded memory row by row, with a `ScalarValue` for each, and everything else over whole inputs
 //! held in memory. The first is slow, the second unbounded. So the functions offer both interfaces of DataFusion, and [`StreamIndicators`]
 //! replaces the operator: [`IndicatorExec`] streams whole batches through the same arithmetic, with the memory of the states and one batch.
+//! Rows that are not sorted by series and time yet are brought in order by [`crate::SeriesExec`], or by a sort where that declines.
 
 mod arguments;
 mod average;

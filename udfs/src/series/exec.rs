@@ -120,6 +120,9 @@ impl SeriesExec {
 
     /// The run that an output partition belongs to: one for all partitions, another when a partition is asked for again.
     fn run(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Arc<Outcome<Rows>>> {
+        if partition >= self.output_partitions() {
+            return internal_err!("SeriesExec has no partition {partition}");
+        }
         let mut place = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let mut started = match place.take() {
             Some(started) if !started.asked[partition] => started,

@@ -40,8 +40,11 @@ impl Ordering {
         let series: Vec<_> = first.iter().map(place).collect::<Option<_>>()?;
         let all_once = (0..keys.len()).all(|key| series.iter().filter(|(place, _)| *place == key).count() == 1);
         let schema = sort.input().schema();
-        let exact = keys.iter().all(|key| key.data_type(&schema).is_ok_and(|data_type| exact(&data_type)));
-        (all_once && exact).then(|| Self { series, rows: rows.to_vec() })
+        let exact_keys = keys.iter().all(|key| key.data_type(&schema).is_ok_and(|data_type| exact(&data_type)));
+        // Values of nested types have no operators that compare them.
+        let flat = |data_type: DataType| exact(&data_type) || data_type.is_floating();
+        let flat_rows = rows.iter().all(|row| row.expr.data_type(&schema).is_ok_and(flat));
+        (all_once && exact_keys && flat_rows).then(|| Self { series, rows: rows.to_vec() })
     }
 
     /// The series in the order of their keys.

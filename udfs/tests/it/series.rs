@@ -119,6 +119,8 @@ const INDICATORS: &[&str] = &[
     "SELECT name, p, t, rsi(x, 5) OVER w AS a FROM t WINDOW w AS (PARTITION BY p, name ORDER BY t) ORDER BY name, p, t",
     "SELECT p, t, ema(x, 5) OVER w AS a FROM t WINDOW w AS (PARTITION BY name ORDER BY p, t) ORDER BY p, t",
     "SELECT p, t, locf(x) OVER w AS a, t * 2 AS b FROM t WINDOW w AS (PARTITION BY p % 3, name ORDER BY t % 7, t, p) ORDER BY p, t",
+    "SELECT p, t, ema(t, 5) OVER w AS a FROM t WINDOW w AS (PARTITION BY p ORDER BY x DESC NULLS LAST, t) ORDER BY p, t",
+    "SELECT p, t, x, ema(x, 5) OVER w AS a FROM t WHERE t % 50 = 3 WINDOW w AS (PARTITION BY p ORDER BY x NULLS FIRST) ORDER BY p, x, t",
     "SELECT p, t, ema(x, 5) OVER w AS a FROM t WHERE t < 0 WINDOW w AS (PARTITION BY p ORDER BY t)",
 ];
 
@@ -167,6 +169,7 @@ async fn plans_that_gain_nothing_stay() {
         "SELECT ema(x, 2) OVER (ORDER BY t) AS a FROM t",
         "SELECT ema(x, 2) OVER (PARTITION BY x ORDER BY t) AS a FROM t",
         "SELECT sum(x) OVER (PARTITION BY p ORDER BY t) AS a FROM t",
+        "SELECT ema(x, 2) OVER (PARTITION BY p ORDER BY named_struct('t', t) ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS a FROM t",
     ] {
         assert!(!text(&plan(&ctx, sql).await).contains("SeriesExec"), "{sql}");
     }
