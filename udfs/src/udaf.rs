@@ -76,6 +76,11 @@ impl MetricUdaf {
         gains.then(|| Self { in_time_order: true, ..self.clone() })
     }
 
+    /// Whether this is a function of [`Self::in_time_order`].
+    pub(crate) fn is_in_time_order(&self) -> bool {
+        self.in_time_order
+    }
+
     /// Whether the state of a call is all its rows; false where the call is not valid.
     pub(crate) fn keeps_rows(&self, args: &[Arc<dyn PhysicalExpr>], distinct: bool) -> bool {
         let constants = Constants::of_physical(&self.metric.page(), args);

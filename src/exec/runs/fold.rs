@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion_functions_finance::results_from;
 use futures::TryStreamExt;
 
 use super::aggregate_exec::RunMetrics;
@@ -42,7 +43,8 @@ struct Fold<'a> {
     unit: &'a Unit,
     keys: Keys,
     groups: Groups,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    /// One for each call that keeps states of its own.
+    accumulators: Vec<(usize, Box<dyn GroupsAccumulator>)>,
     memory: MemoryReservation,
 }
 
@@ -76,7 +78,8 @@ impl Work {
         let unit = &self.prepared.units[number];
         let strategies = if self.query.by_strategy() { unit.strategies.len() } else { 1 };
         let memory = MemoryConsumer::new("RunAggregateExec").register(self.reader.context().memory_pool());
-        let accumulators = self.query.calls.iter().map(|call| call.accumulator()).collect::<Result<_>>()?;
+        let own = self.query.calls.iter().enumerate().filter(|(_, call)| call.shares.is_none());
+        let accumulators = own.map(|(index, call)| Ok((index, call.accumulator()?))).collect::<Result<_>>()?;
         let mut fold = Fold { work: self, unit, keys: self.prepared.keys.clone(), groups: Groups::new(strategies), accumulators, memory };
         for segment in &unit.segments {
             let file = &self.prepared.files[segment.file];
@@ -207,22 +210,35 @@ impl Fold<'_> {
         let value = |expr: &Arc<dyn datafusion::physical_expr::PhysicalExpr>| expr.evaluate(rows)?.into_array(rows.num_rows());
         let values = query.arguments.iter().map(value).collect::<Result<Vec<ArrayRef>>>()?;
         let groups = self.groups.count();
-        for (accumulator, call) in self.accumulators.iter_mut().zip(&query.calls) {
+        for (index, accumulator) in &mut self.accumulators {
+            let call = &query.calls[*index];
             let arguments: Vec<ArrayRef> = call.arguments.iter().map(|&argument| Arc::clone(&values[argument])).collect();
             let filter = call.filter.and_then(|filter| values[filter].as_boolean_opt());
             accumulator.update_batch(&arguments, numbers, filter, groups)?;
         }
-        let held: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
+        let held: usize = self.accumulators.iter().map(|(_, accumulator)| accumulator.size()).sum();
         self.memory.try_resize(held + self.groups.size_bytes())
     }
 
     fn finish(mut self) -> Result<RecordBatch> {
         let mut columns = self.group_columns()?;
-        for accumulator in &mut self.accumulators {
-            columns.push(accumulator.evaluate(EmitTo::All)?);
-        }
+        columns.extend(self.results()?);
         let batch = result_batch(&self.work.schema, columns, self.groups.count())?;
         self.by_name(batch)
+    }
+
+    /// The column of each call. Those that share states come first: an accumulator gives its states away.
+    fn results(&mut self) -> Result<Vec<ArrayRef>> {
+        let calls = &self.work.query.calls;
+        let mut results: Vec<Option<ArrayRef>> = vec![None; calls.len()];
+        for (index, accumulator) in &mut self.accumulators {
+            for (other, call) in calls.iter().enumerate().filter(|(_, call)| call.shares == Some(*index)) {
+                results[other] = results_from(accumulator.as_ref(), &call.function)?;
+            }
+            results[*index] = Some(accumulator.evaluate(EmitTo::All)?);
+        }
+        let missing = || internal_datafusion_err!("an aggregate has no result");
+        results.into_iter().map(|result| result.ok_or_else(missing)).collect()
     }
 
     /// The rows by strategy: one that begins in a later file came after the others.
@@ -256,7 +272,7 @@ impl Fold<'_> {
 
     fn partial(mut self) -> Result<PartialGroups> {
         let keys = self.keys.columns(self.groups.members().iter().map(|(_, key)| *key))?;
-        let states = self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect::<Result<_>>()?;
+        let states = self.accumulators.iter_mut().map(|(_, accumulator)| accumulator.state(EmitTo::All)).collect::<Result<_>>()?;
         Ok(PartialGroups { keys, states, groups: self.groups.count() })
     }
 }

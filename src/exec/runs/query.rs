@@ -10,6 +10,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion_functions_finance::shares_states;
 
 /// What the value of an expression depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub(super) struct RunCall {
     pub(super) arguments: Vec<usize>,
     /// Index in [`RunQuery::arguments`].
     pub(super) filter: Option<usize>,
+    /// An earlier call whose states this one is a formula over.
+    pub(super) shares: Option<usize>,
 }
 
 impl RunCall {
@@ -158,7 +161,18 @@ impl RunQuery {
     ) -> Result<()> {
         let arguments = arguments.iter().map(|expr| self.argument(expr)).collect::<Result<_>>()?;
         let filter = filter.map(|expr| self.argument(expr)).transpose()?;
-        self.calls.push(RunCall { function, arguments, filter });
+        let mut shares = None;
+        if self.by_strategy() {
+            for (index, earlier) in
+                self.calls.iter().enumerate().filter(|(_, earlier)| earlier.shares.is_none() && earlier.filter == filter)
+            {
+                if shares_states(&earlier.function, &function)? {
+                    shares = Some(index);
+                    break;
+                }
+            }
+        }
+        self.calls.push(RunCall { function, arguments, filter, shares });
         Ok(())
     }
 

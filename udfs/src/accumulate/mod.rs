@@ -13,6 +13,9 @@ mod sample;
 mod single;
 mod sliding;
 
+use std::any::Any;
+
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{Accumulator, GroupsAccumulator};
@@ -181,6 +184,50 @@ impl Maker for AccumulatorMaker<'_> {
     fn bootstrap(self) -> Self::Made {
         let keep = KeepResampled::try_new(self.call)?;
         Ok(if self.sliding { Box::new(SlidingKept::new(keep)) } else { Box::new(KeptAccumulator::new(keep)) })
+    }
+}
+
+/// Takes the results of a metric from the accumulator of another one, if that keeps the states it needs.
+pub(crate) struct ResultsFrom<'a> {
+    pub(crate) accumulator: &'a dyn Any,
+    pub(crate) metric: &'static Metric,
+    pub(crate) constants: Constants,
+    pub(crate) in_time_order: bool,
+}
+
+impl ResultsFrom<'_> {
+    fn of<S: State>(&self, formula: Formula<S>) -> Option<ArrayRef> {
+        let states = self.accumulator.downcast_ref::<GroupedStates<S>>()?;
+        let input = Input { nulls: self.metric.null_rows(), result: self.metric.result };
+        states.results(&Finish { formula, constants: self.constants }, input)
+    }
+}
+
+impl Maker for ResultsFrom<'_> {
+    type Made = Option<ArrayRef>;
+
+    fn mergeable<S: Partial>(self, formula: Formula<S>) -> Self::Made {
+        self.of(formula)
+    }
+
+    fn path<S: State<Row = f64>>(self, formula: Formula<S>) -> Self::Made {
+        if self.in_time_order { self.of(formula) } else { None }
+    }
+
+    fn sample(self, _: SampleFormula) -> Self::Made {
+        None
+    }
+
+    fn details<W: Walk>(self) -> Self::Made {
+        None
+    }
+
+    fn dates(self) -> Self::Made {
+        None
+    }
+
+    fn bootstrap(self) -> Self::Made {
+        None
     }
 }
 

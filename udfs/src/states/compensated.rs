@@ -65,10 +65,10 @@ impl Compensated {
         self.or(other, other.minus(self) < 0.0)
     }
 
-    /// [`Self::minus`] where neither has overflowed.
+    /// [`Self::value`] where the sum has not overflowed.
     #[inline]
-    pub(crate) fn minus_finite(self, other: Self) -> f64 {
-        (self.sum - other.sum) + (self.lost - other.lost)
+    pub(crate) fn finite_value(self) -> f64 {
+        self.sum + self.lost
     }
 
     /// `other` where `chosen`, part by part: a choice of two numbers needs no branch.

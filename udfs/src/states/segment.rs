@@ -94,6 +94,27 @@ impl CurrencySegment {
     }
 }
 
+/// Highest and lowest level, rounded: which level is a new one is decided by them, how far apart two levels are by all digits.
+struct Extent {
+    high: f64,
+    low: f64,
+}
+
+impl CurrencySegment {
+    /// Adds a row. Choices of numbers, not branches: which way a curve goes cannot be foreseen.
+    #[inline(always)]
+    fn step(&mut self, x: f64, extent: &mut Extent, value: impl Fn(Compensated) -> f64) {
+        self.sum.add(x);
+        let level = value(self.sum);
+        self.high = self.high.or(self.sum, level > extent.high);
+        extent.high = if level > extent.high { level } else { extent.high };
+        self.low = self.low.or(self.sum, level < extent.low);
+        extent.low = if level < extent.low { level } else { extent.low };
+        let depth = if level < extent.high { self.sum.minus(self.high) } else { 0.0 };
+        self.depth = if depth < self.depth { depth } else { self.depth };
+    }
+}
+
 impl State for CurrencySegment {
     type Row = f64;
 
@@ -109,13 +130,9 @@ impl State for CurrencySegment {
 
     #[inline]
     fn push(&mut self, x: f64) {
-        if !self.tally.admits(x) {
-            return;
+        if self.tally.admits(x) {
+            self.step(x, &mut Extent { high: self.high.value(), low: self.low.value() }, Compensated::value);
         }
-        self.sum.add(x);
-        self.high = self.high.max(self.sum);
-        self.low = self.low.min(self.sum);
-        self.depth = self.depth.min(self.sum.minus(self.high));
     }
 
     fn push_all(&mut self, rows: &[f64]) {
@@ -123,14 +140,8 @@ impl State for CurrencySegment {
             rows.iter().for_each(|&x| self.push(x));
             return;
         }
-        for &x in rows {
-            self.sum.add(x);
-            // One difference tells both whether this is a new height and how deep it lies below the last one.
-            let depth = self.sum.minus_finite(self.high);
-            self.depth = if depth < self.depth { depth } else { self.depth };
-            self.high = self.high.or(self.sum, depth > 0.0);
-            self.low = self.low.or(self.sum, self.sum.minus_finite(self.low) < 0.0);
-        }
+        let mut extent = Extent { high: self.high.value(), low: self.low.value() };
+        rows.iter().for_each(|&x| self.step(x, &mut extent, Compensated::finite_value));
     }
 
     fn merge(&mut self, later: &Self) {
