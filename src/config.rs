@@ -1,7 +1,9 @@
 //! What a caller chooses about an engine, as plain data, and what a session may change by `SET`.
 
-use datafusion::common::config::ConfigExtension;
-use datafusion::common::extensions_options;
+use std::any::Any;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::{Result, config_datafusion_err, config_err};
 
 /// Settings of an [`Engine`](crate::Engine). `Default` is an in-memory database on all cores without a memory limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,14 +16,50 @@ pub struct EngineConfig {
     pub memory_limit_bytes: Option<usize>,
 }
 
-extensions_options! {
-    /// Settings of a session: `SET tranchedb.run_aggregate = false`.
-    pub struct SqlOptions {
-        /// Whether aggregations over strategy tables read them run by run. The answers are the same without it.
-        pub run_aggregate: bool, default = true
+/// Settings of a session: `SET tranchedb.run_aggregate = false`, `SHOW tranchedb.run_aggregate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlOptions {
+    /// Whether aggregations over strategy tables read them run by run. The answers are the same without it.
+    pub run_aggregate: bool,
+}
+
+impl Default for SqlOptions {
+    fn default() -> Self {
+        Self { run_aggregate: true }
     }
 }
 
 impl ConfigExtension for SqlOptions {
     const PREFIX: &'static str = "tranchedb";
+}
+
+impl ExtensionOptions for SqlOptions {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let flag = || value.to_lowercase().parse().map_err(|_| config_datafusion_err!("tranchedb.{key} is true or false, not '{value}'"));
+        match key {
+            "run_aggregate" => self.run_aggregate = flag()?,
+            _ => return config_err!("there is no setting tranchedb.{key}: there is tranchedb.run_aggregate"),
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        vec![ConfigEntry {
+            key: "tranchedb.run_aggregate".into(),
+            value: Some(self.run_aggregate.to_string()),
+            description: "Whether aggregations over strategy tables read them run by run.",
+        }]
+    }
 }

@@ -12,6 +12,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -193,14 +194,17 @@ impl TableProvider for StrategyScan {
         if self.files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(datafusion::common::project_schema(&table_schema, projection)?)));
         }
-        let mut source = ParquetSource::new(files).with_pushdown_filters(false);
+        let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
+        // Footers are kept for the next query: a file of a strategy table never changes under its name.
+        let runtime = state.runtime_env();
+        let footers = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, runtime.cache_manager.get_file_metadata_cache());
+        let mut source = ParquetSource::new(files).with_pushdown_filters(false).with_parquet_file_reader_factory(Arc::new(footers));
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
         }
         let shape = Arc::new(self.shape.clone());
         let groups = self.files.iter().map(|file| FileGroup::new(vec![file.partitioned(&shape)])).collect();
-        let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_output_ordering(self.file_ordering()?.into_iter().collect())

@@ -6,7 +6,7 @@ use std::ops::Range;
 const UNIT_FILE_ROWS: usize = 262_144;
 
 /// Units that a query should have at least, so that several threads share the work of reading a page for each of a few strategies, ...
-const LEAST_UNITS: usize = 8;
+const LEAST_UNITS: usize = 16;
 
 /// ... as long as each has this many runs.
 const LEAST_UNIT_RUNS: usize = 32;
