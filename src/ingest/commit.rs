@@ -564,6 +564,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_files_are_the_same_on_any_number_of_threads() {
+        let request = GenerateRequest { share_nulls: 0.1, zones: 2, ..GenerateRequest::new(9_000, 40, 1, Target::Table("t".into())) };
+        let source = Arc::new(GeneratedStrategies::try_new(&request).unwrap());
+        let shape = StrategyShape::of_periods(source.periods().schema_ref());
+        let mut written = vec![];
+        for threads in [1, 2, 7] {
+            let root = Root::in_memory().unwrap();
+            let mut change = StrategyChange::begin(&root, "t", None, &shape).await.unwrap();
+            write_source(&mut change, Arc::clone(&source) as Arc<dyn StrategySource>, threads).await.unwrap();
+            let mut files = vec![];
+            for file in change.added() {
+                let bytes = root.read(&change.added_path(file)).await.unwrap().unwrap();
+                files.push((file.key, file.rows, file.dense, file.stats.clone(), bytes));
+            }
+            written.push(files);
+        }
+        assert_eq!(written[0].len(), 2);
+        assert_eq!(written[0].iter().map(|file| file.1).sum::<u64>(), 9_000 * 80);
+        assert!(written.iter().all(|files| *files == written[0]));
+    }
+
+    #[tokio::test]
     async fn rows_that_stay_are_not_written_anew() {
         let directory = tempfile::tempdir().unwrap();
         let (root, ctx) = (Root::open(&directory.path().to_string_lossy()).await.unwrap(), SessionContext::new());

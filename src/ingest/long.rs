@@ -308,12 +308,11 @@ struct Sorted {
 
 impl Scatter<'_> {
     fn sort(&self, budget_bytes: usize) -> Result<Sorted> {
-        let mut sorted =
-            Sorted { matrix: Matrix::Columns { rows: self.rows, values: vec![] }, absent: 0, repeated: 0, first_repeated: None };
+        let mut sorted = Sorted { matrix: Matrix::columns(self.rows, vec![]), absent: 0, repeated: 0, first_repeated: None };
         let together = (budget_bytes / (self.rows * 8)).clamp(1, self.strategies);
         if together == self.strategies {
             let values = self.pass(0, self.strategies, &mut sorted)?;
-            sorted.matrix = Matrix::Columns { rows: self.rows, values };
+            sorted.matrix = Matrix::columns(self.rows, values);
             return Ok(sorted);
         }
         let mut scratch = ScratchFile::try_new()?;

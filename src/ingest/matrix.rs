@@ -1,33 +1,27 @@
 //! The values of one source file, rows (as in the file) by columns (strategies), in memory or on disk.
 //!
-//! Rows arrive in file order and go into *panels*, groups of neighbouring columns that threads fill independently, each row-major. When the
-//! panels outgrow the budget they are turned into a *block* of a scratch file, column by column: `[column][row of the block]`. Reading takes
-//! any columns and any rows from both forms.
+//! Rows arrive in file order in *blocks*, column by column: `[column][row of the block]`. When those in memory outgrow the budget they become
+//! one block of a scratch file. Reading takes any columns and any rows from both.
 
 use std::ops::Range;
 
 use super::scratch::ScratchFile;
 use crate::error::{Error, Result};
 
-/// Columns of one panel at most: a row of a panel then fits the first-level cache.
-const PANEL_COLUMNS: usize = 1024;
-/// Panels to aim at in narrow files, so that every thread has some.
-const PANELS: usize = 16;
-/// Columns that are copied together, so that the parts of a row stay in cache between two of them.
-const TILE_COLUMNS: usize = 256;
+/// Values that are put together before they go to disk.
+const SPILL_VALUES: usize = 1 << 18;
 
-/// Neighbouring columns of the rows that are in memory, row-major.
+/// Rows in memory, column by column.
 #[derive(Debug)]
-pub(crate) struct Panel {
-    /// The columns it holds.
-    pub(crate) columns: Range<usize>,
-    /// `values[row * columns.len() + column - columns.start]`.
-    pub(crate) values: Vec<f64>,
+pub(crate) struct MemoryBlock {
+    rows: Range<usize>,
+    /// Value of column `c`, row `r` of the block at `values[c * rows.len() + r]`.
+    values: Vec<f64>,
 }
 
 /// Rows on disk, column by column.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct DiskBlock {
     rows: Range<usize>,
     /// Position of its first value in the scratch file.
     start: u64,
@@ -37,60 +31,56 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) struct MatrixBuilder {
     columns: usize,
-    panels: Vec<Panel>,
     budget_bytes: usize,
-    blocks: Vec<Block>,
+    rows: usize,
+    in_memory: Vec<MemoryBlock>,
+    on_disk: Vec<DiskBlock>,
     scratch: Option<ScratchFile>,
 }
 
 impl MatrixBuilder {
     /// An empty matrix of so many columns that keeps at most about `budget_bytes` of values in memory.
     pub(crate) fn new(columns: usize, budget_bytes: usize) -> Self {
-        let width = columns.div_ceil(PANELS).clamp(1, PANEL_COLUMNS);
-        let panels = (0..columns).step_by(width).map(|first| Panel { columns: first..(first + width).min(columns), values: vec![] });
-        Self { columns, panels: panels.collect(), budget_bytes, blocks: vec![], scratch: None }
+        Self { columns, budget_bytes, rows: 0, in_memory: vec![], on_disk: vec![], scratch: None }
     }
 
-    /// The panels, each to be extended by the same rows.
-    pub(crate) fn panels_mut(&mut self) -> &mut [Panel] {
-        &mut self.panels
-    }
-
-    /// Makes room for `rows` more rows, as far as the budget goes, so that growing does not copy.
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        let affordable = self.budget_bytes / (self.columns * 8).max(1);
-        self.panels.iter_mut().for_each(|p| p.values.reserve_exact(rows.min(affordable) * p.columns.len()));
-    }
-
-    /// Moves the rows in memory to disk if they are over the budget. To be called between rows.
+    /// Appends rows, given column by column; moves those in memory to disk if they are over the budget.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the scratch file cannot be written.
-    pub(crate) fn spill_if_large(&mut self) -> Result<()> {
-        let rows = self.rows_in_memory();
-        if rows * self.columns * 8 < self.budget_bytes || rows == 0 { Ok(()) } else { self.spill() }
+    /// [`Error::Internal`] when the values are not whole columns, [`Error::Storage`] when the scratch file cannot be written.
+    pub(crate) fn append(&mut self, rows: usize, values: Vec<f64>) -> Result<()> {
+        if values.len() != rows * self.columns {
+            return Err(Error::Internal(format!("{} values for {rows} rows of {} columns", values.len(), self.columns)));
+        }
+        if values.is_empty() {
+            self.rows += rows;
+            return Ok(());
+        }
+        self.in_memory.push(MemoryBlock { rows: self.rows..self.rows + rows, values });
+        self.rows += rows;
+        let bytes: usize = self.in_memory.iter().map(|block| block.values.len() * 8).sum();
+        if bytes < self.budget_bytes { Ok(()) } else { self.spill() }
     }
 
-    fn rows_in_memory(&self) -> usize {
-        self.panels.first().map_or(0, |p| p.values.len() / p.columns.len())
-    }
-
-    fn rows_on_disk(&self) -> usize {
-        self.blocks.last().map_or(0, |b| b.rows.end)
-    }
-
+    /// Writes the rows in memory as one block: a column of it is read in one go.
     fn spill(&mut self) -> Result<()> {
-        let (first, rows) = (self.rows_on_disk(), self.rows_in_memory());
+        let blocks = std::mem::take(&mut self.in_memory);
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
+        let rows = first.rows.start..last.rows.end;
         let scratch = match &mut self.scratch {
             Some(scratch) => scratch,
             none => none.insert(ScratchFile::try_new()?),
         };
-        let start = scratch.len();
-        for panel in &mut self.panels {
-            scratch.append(&transposed(&panel.values, panel.columns.len()))?;
-            panel.values.clear();
+        self.on_disk.push(DiskBlock { rows: rows.clone(), start: scratch.len() });
+        let together = (SPILL_VALUES / rows.len()).max(1);
+        let mut buffer = Vec::with_capacity(together.min(self.columns) * rows.len());
+        for column in 0..self.columns {
+            blocks.iter().for_each(|block| buffer.extend_from_slice(block.column(column)));
+            if (column + 1) % together == 0 || column + 1 == self.columns {
+                scratch.append(&buffer)?;
+                buffer.clear();
+            }
         }
-        self.blocks.push(Block { rows: first..first + rows, start });
         Ok(())
     }
 
@@ -99,31 +89,40 @@ impl MatrixBuilder {
     /// # Errors
     /// [`Error::Storage`] when the scratch file cannot be written.
     pub(crate) fn finish(mut self) -> Result<Matrix> {
-        if self.scratch.is_some() && self.rows_in_memory() > 0 {
+        if self.scratch.is_some() {
             self.spill()?;
         }
         Ok(match self.scratch {
-            Some(scratch) => Matrix::OnDisk { blocks: self.blocks, scratch },
-            None => Matrix::Panels { panels: self.panels },
+            Some(scratch) => Matrix::OnDisk { blocks: self.on_disk, scratch },
+            None => Matrix::InMemory { blocks: self.in_memory },
         })
+    }
+}
+
+impl MemoryBlock {
+    fn column(&self, column: usize) -> &[f64] {
+        &self.values[column * self.rows.len()..][..self.rows.len()]
     }
 }
 
 /// A finished matrix: columns and rows come out.
 #[derive(Debug)]
 pub(crate) enum Matrix {
-    /// All rows in memory, row-major by panel.
-    Panels { panels: Vec<Panel> },
-    /// All rows in memory, column by column.
-    Columns { rows: usize, values: Vec<f64> },
+    /// All rows in memory.
+    InMemory { blocks: Vec<MemoryBlock> },
     /// All rows in a scratch file.
-    OnDisk { blocks: Vec<Block>, scratch: ScratchFile },
+    OnDisk { blocks: Vec<DiskBlock>, scratch: ScratchFile },
 }
 
 impl Matrix {
+    /// A matrix in memory, column by column, each with all `rows` rows.
+    pub(crate) fn columns(rows: usize, values: Vec<f64>) -> Self {
+        Matrix::InMemory { blocks: vec![MemoryBlock { rows: 0..rows, values }] }
+    }
+
     /// A matrix on disk whose columns were appended one after another, each with all `rows` rows.
     pub(crate) fn columns_on_disk(rows: usize, scratch: ScratchFile) -> Self {
-        Matrix::OnDisk { blocks: vec![Block { rows: 0..rows, start: 0 }], scratch }
+        Matrix::OnDisk { blocks: vec![DiskBlock { rows: 0..rows, start: 0 }], scratch }
     }
 
     /// Reads `columns` x `rows` column by column into `out`: column `c`, row `r` of the lists at `out[c * rows.len() + r]`.
@@ -135,13 +134,7 @@ impl Matrix {
             return Err(Error::Internal("output of another size than the block".into()));
         }
         match self {
-            Matrix::Panels { panels } => read_panels(panels, columns, rows, out),
-            Matrix::Columns { rows: height, values } => {
-                for (&column, out) in columns.iter().zip(out.chunks_exact_mut(rows.len().max(1))) {
-                    let column = &values[column as usize * height..][..*height];
-                    out.iter_mut().zip(rows).for_each(|(out, &row)| *out = column[row as usize]);
-                }
-            }
+            Matrix::InMemory { blocks } => read_memory(blocks, columns, rows, out),
             Matrix::OnDisk { blocks, scratch } => {
                 for block in blocks {
                     read_block(block, scratch, columns, rows, out)?;
@@ -152,23 +145,41 @@ impl Matrix {
     }
 }
 
-/// Row by row within a tile of columns: the parts of a row that are needed lie close together, and so do the places they go to.
-fn read_panels(panels: &[Panel], columns: &[u32], rows: &[u32], out: &mut [f64]) {
-    let Some(width) = panels.first().map(|p| p.columns.len()) else { return };
-    if rows.is_empty() {
-        return;
+/// Rows that follow each other in one block and in what is asked for.
+struct Stretch<'a> {
+    block: &'a MemoryBlock,
+    /// Rows of the block.
+    from: Range<usize>,
+    /// Position of the first among the rows asked for.
+    to: usize,
+}
+
+fn read_memory(blocks: &[MemoryBlock], columns: &[u32], rows: &[u32], out: &mut [f64]) {
+    let mut stretches: Vec<Stretch<'_>> = vec![];
+    for (to, &row) in rows.iter().enumerate() {
+        let row = row as usize;
+        if let Some(last) = stretches.last_mut()
+            && last.block.rows.start + last.from.end == row
+            && last.block.rows.contains(&row)
+        {
+            last.from.end += 1;
+            continue;
+        }
+        let at = blocks.partition_point(|block| block.rows.end <= row);
+        stretches.extend(blocks.get(at).map(|block| {
+            let from = row - block.rows.start;
+            Stretch { block, from: from..from + 1, to }
+        }));
     }
-    for (columns, out) in columns.chunks(TILE_COLUMNS).zip(out.chunks_mut(TILE_COLUMNS * rows.len())) {
-        for (&column, out) in columns.iter().zip(out.chunks_exact_mut(rows.len())) {
-            let panel = &panels[column as usize / width];
-            let (stride, first) = (panel.columns.len(), column as usize - panel.columns.start);
-            out.iter_mut().zip(rows).for_each(|(out, &row)| *out = panel.values[row as usize * stride + first]);
+    for (&column, out) in columns.iter().zip(out.chunks_exact_mut(rows.len().max(1))) {
+        for Stretch { block, from, to } in &stretches {
+            out[*to..to + from.len()].copy_from_slice(&block.column(column as usize)[from.clone()]);
         }
     }
 }
 
 /// Copies the rows that lie in one block of the scratch file; columns that follow each other are read in one go.
-fn read_block(block: &Block, scratch: &ScratchFile, columns: &[u32], rows: &[u32], out: &mut [f64]) -> Result<()> {
+fn read_block(block: &DiskBlock, scratch: &ScratchFile, columns: &[u32], rows: &[u32], out: &mut [f64]) -> Result<()> {
     /// Values read in one go at most.
     const STRETCH_VALUES: usize = 1 << 18;
     let wanted: Vec<(usize, usize)> = rows
@@ -196,16 +207,6 @@ fn read_block(block: &Block, scratch: &ScratchFile, columns: &[u32], rows: &[u32
     Ok(())
 }
 
-/// Row-major values column by column.
-fn transposed(values: &[f64], width: usize) -> Vec<f64> {
-    let rows = values.len() / width;
-    let mut out = vec![0.0; values.len()];
-    for (row, values) in values.chunks_exact(width).enumerate() {
-        values.iter().enumerate().for_each(|(column, &value)| out[column * rows + row] = value);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,11 +217,10 @@ mod tests {
 
     fn build(rows: usize, columns: usize, budget_bytes: usize) -> Matrix {
         let mut builder = MatrixBuilder::new(columns, budget_bytes);
-        for row in 0..rows {
-            for panel in builder.panels_mut() {
-                panel.values.extend(panel.columns.clone().map(|column| value(row, column)));
-            }
-            builder.spill_if_large().unwrap();
+        for first in (0..rows).step_by(4) {
+            let block = first..(first + 4).min(rows);
+            let values = (0..columns).flat_map(|column| block.clone().map(move |row| value(row, column)));
+            builder.append(block.len(), values.collect()).unwrap();
         }
         builder.finish().unwrap()
     }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn memory_and_disk_give_the_same_values_in_any_order() {
         for (rows, columns) in [(10, 3), (7, 2_500), (100, 1)] {
-            for budget_bytes in [usize::MAX, columns * 8 * 3, 1] {
+            for budget_bytes in [usize::MAX, columns * 8 * 6, 1] {
                 let matrix = build(rows, columns, budget_bytes);
                 assert_eq!(matches!(matrix, Matrix::OnDisk { .. }), budget_bytes != usize::MAX);
                 let some: Vec<u32> = (0..columns as u32).rev().step_by(3).chain([0, 0]).collect();
@@ -255,7 +255,7 @@ mod tests {
         let values: Vec<f64> = (0..6).flat_map(|c| (0..4).map(move |r| value(r, c))).collect();
         let mut scratch = ScratchFile::try_new().unwrap();
         scratch.append(&values).unwrap();
-        for matrix in [Matrix::columns_on_disk(4, scratch), Matrix::Columns { rows: 4, values }] {
+        for matrix in [Matrix::columns_on_disk(4, scratch), Matrix::columns(4, values)] {
             check(&matrix, &[3, 0, 2], &[5, 1, 2, 3]);
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! The way of a CSV file:
 //!
-//! 1. `records` hashes the bytes, checks them for UTF-8 and for `quotes` that pair up, and splits records on a thread of its own;
+//! 1. `records` reads the header, hashes the bytes, checks them for UTF-8 and for `quotes` that pair up; a thread of its own splits records, or cuts wide files into `text_blocks`;
 //! 2. `columns` gives every column of the header a role, and says why;
-//! 3. `wide` or `long` turns cells into numbers (`numbers`) and counts those that say something else (`tally`, `coercion`), a row per period, into a `matrix` in memory or in a `scratch` file;
+//! 3. `wide` (block by block on all cores, `wide_block`) or `long` turns cells into numbers (`numbers`) and counts those that say something else (`tally`, `coercion`), a row per period, into a `matrix` in memory or in a `scratch` file;
 //! 4. `judge` refuses text columns, cells that are no numbers and names that do not belong;
 //! 5. `periods` settles `dates`, checks the context, numbers the slots and orders the rows;
 //! 6. `series` looks for NULLs, constant and identical series and equity levels;
@@ -50,8 +50,10 @@ mod single_slot;
 mod source;
 mod strategy_params;
 mod tally;
+mod text_blocks;
 mod text_column;
 mod wide;
+mod wide_block;
 mod write_file;
 
 pub use batches::{Batches, PeriodPartition, TARGET_ROWS, batches, partitions, strategy_order, table_schema};

@@ -66,6 +66,11 @@ impl NumberFormat {
         if self.decimal == b'.' { short_decimal(field, b'.') } else { None }
     }
 
+    /// Whether [`leading_number`] reads numbers of this format.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.decimal == b'.'
+    }
+
     /// How the text of a cell differs from what is stored for it; `None` for plain numbers and for cells that are none.
     pub(crate) fn coercion(&self, cell: Cell, field: &[u8]) -> Option<CoercionKind> {
         let text = field.trim_ascii();
@@ -179,6 +184,40 @@ fn short_decimal(field: &[u8], decimal: u8) -> Option<f64> {
     }
     let magnitude = mantissa as f64 / POWERS_OF_TEN[fraction.map_or(0, |whole| count - whole)];
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// The number at the start of `text` as [`NumberFormat::plain_number`] reads it, with a point, and its length in bytes; `None` where there is no
+/// such number. What follows it is the caller's to look at.
+#[inline]
+pub(crate) fn leading_number(text: &[u8]) -> Option<(f64, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let (mut mantissa, whole_end) = digits(text, start, 0);
+    let (mut end, mut places) = (whole_end, 0);
+    if text.get(whole_end) == Some(&b'.') {
+        (mantissa, end) = digits(text, whole_end + 1, mantissa);
+        places = end - whole_end - 1;
+    }
+    let count = whole_end - start + places;
+    if count == 0 || count > 18 || mantissa > LARGEST_EXACT {
+        return None;
+    }
+    let magnitude = mantissa as f64 / POWERS_OF_TEN[places];
+    Some((if negative { -magnitude } else { magnitude }, end))
+}
+
+/// Appends the digits from `at` on to a mantissa; where they end.
+#[inline]
+fn digits(text: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
+    while let Some(&byte) = text.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    (mantissa, at)
 }
 
 /// Whether the mantissa of a number has a digit other than 0.
@@ -313,6 +352,13 @@ mod tests {
                 let Cell::Number(read) = NumberFormat::default().parse(text.as_bytes()) else { panic!("{text}") };
                 prop_assert_eq!(read.to_bits(), bits);
             }
+        }
+
+        #[test]
+        fn a_leading_number_is_the_plain_number_of_its_cell(cell in "-?[0-9]{0,19}(\\.[0-9]{0,19})?[eE ,x.-]?") {
+            let whole = leading_number(cell.as_bytes()).filter(|(_, length)| *length == cell.len());
+            let plain = NumberFormat::default().plain_number(cell.as_bytes());
+            prop_assert_eq!(whole.map(|(number, _)| number.to_bits()), plain.map(f64::to_bits));
         }
 
         #[test]

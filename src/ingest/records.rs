@@ -3,6 +3,7 @@
 //!
 //! Left out on purpose: other separators than the comma, and encodings other than UTF-8 (both are errors that say so).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,8 +13,9 @@ use csv::{ByteRecord, ReaderBuilder, Terminator};
 use sha2::{Digest, Sha256};
 
 use super::fingerprint::hexadecimal;
-use super::quotes::{BadQuote, QuoteCheck};
+use super::quotes::{BadQuote, QuoteCheck, count_bytes};
 use super::tally::Occurrences;
+use super::text_blocks::TextBlocks;
 use crate::error::{Error, Result, SourceError};
 
 /// Bytes of fields in one chunk; a record longer than this makes a chunk of its own.
@@ -68,11 +70,6 @@ impl Chunk {
         self.records[record].len()
     }
 
-    /// Bytes that the record takes in the file, about.
-    pub(crate) fn bytes(&self, record: usize) -> usize {
-        self.records[record].as_slice().len() + self.records[record].len()
-    }
-
     /// One field of a record, without the carriage return that ends a line in some files.
     #[inline]
     pub(crate) fn field(&self, record: usize, column: usize) -> &[u8] {
@@ -98,8 +95,6 @@ pub(crate) struct RecordReader {
     file: String,
     csv: csv::Reader<CheckedReader>,
     header: Vec<String>,
-    /// Length of the file when it was opened.
-    file_bytes: u64,
     /// Line on which the next record starts if no blank line comes before it.
     next_line: u64,
     blank_lines: Occurrences,
@@ -113,14 +108,13 @@ impl RecordReader {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = open_source(path)?;
         let name = path.display().to_string();
-        let file_bytes = file.metadata().map_err(|e| Error::storage(format!("reading {name}"), e))?.len();
         let csv = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(CheckedReader::new(file));
-        let mut reader = Self { file: name, csv, header: vec![], file_bytes, next_line: 1, blank_lines: Occurrences::default() };
+        let mut reader = Self { file: name, csv, header: vec![], next_line: 1, blank_lines: Occurrences::default() };
         let mut record = ByteRecord::new();
         if reader.next_record(&mut record)?.is_none() {
             return Err(SourceError::new(&reader.file, "the file is empty").with_remedy("a header and at least one row are needed").into());
@@ -140,9 +134,19 @@ impl RecordReader {
         &self.file
     }
 
-    /// Length of the file in bytes when it was opened.
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.file_bytes
+    /// Lines without anything on them up to here.
+    pub(crate) fn blank_lines(&self) -> Occurrences {
+        self.blank_lines
+    }
+
+    /// The text after the header in blocks of whole records.
+    pub(crate) fn into_blocks(self) -> TextBlocks {
+        let header_end = usize::try_from(self.csv.position().byte()).unwrap_or(usize::MAX);
+        let mut checked = self.csv.into_inner();
+        checked.keep.set(false);
+        let mut rest = std::mem::take(&mut checked.kept);
+        rest.drain(..header_end.min(rest.len()));
+        TextBlocks::new(self.file, self.header, (checked, rest), self.next_line)
     }
 
     /// Hands all records after the header to `consume`, in file order, while the next ones are being split.
@@ -150,6 +154,7 @@ impl RecordReader {
     /// # Errors
     /// What `consume` returns, a read error, or text that is not UTF-8 (with its byte offset).
     pub(crate) fn for_each_chunk(self, mut consume: impl FnMut(&Chunk) -> Result<()>) -> Result<ReadBytes> {
+        self.csv.get_ref().keep.set(false);
         let (chunks, received) = sync_channel(CHUNKS_WAITING);
         let (used, recycled) = channel();
         std::thread::scope(|scope| {
@@ -212,8 +217,7 @@ impl RecordReader {
             }
             let (after, checked) = (self.csv.position(), self.csv.get_ref());
             let ended_by_newline = after.byte() < checked.bytes || checked.last_byte == Some(b'\n');
-            let inside =
-                if record.as_slice().contains(&b'\n') { record.as_slice().iter().filter(|&&b| b == b'\n').count() as u64 } else { 0 };
+            let inside = if record.as_slice().contains(&b'\n') { count_bytes(record.as_slice(), b'\n') } else { 0 };
             let line = after.line() - u64::from(ended_by_newline) - inside;
             let next_line = after.line();
             self.note_blank_lines(line);
@@ -257,8 +261,11 @@ fn header_names(record: &ByteRecord) -> Vec<String> {
 }
 
 /// The bytes of a file on their way to the record splitter: hashed, and refused where they are not UTF-8 text.
-struct CheckedReader {
+pub(super) struct CheckedReader {
     file: File,
+    /// Whether the bytes that are read are kept: until the header is known.
+    keep: Cell<bool>,
+    kept: Vec<u8>,
     hasher: Sha256,
     utf8: Utf8Check,
     quotes: QuoteCheck,
@@ -287,6 +294,8 @@ impl CheckedReader {
     fn new(file: File) -> Self {
         Self {
             file,
+            keep: Cell::new(true),
+            kept: vec![],
             hasher: Sha256::new(),
             utf8: Utf8Check::default(),
             quotes: QuoteCheck::default(),
@@ -319,7 +328,7 @@ impl CheckedReader {
     }
 
     /// SHA-256 and length of all bytes.
-    fn finish(self) -> io::Result<(String, u64)> {
+    pub(super) fn finish(self) -> io::Result<(String, u64)> {
         self.utf8.finish().map_err(|offset| io::Error::new(io::ErrorKind::InvalidData, NotText::Encoding(offset)))?;
         Ok((hexadecimal(&self.hasher.finalize()), self.bytes))
     }
@@ -333,6 +342,9 @@ impl Read for CheckedReader {
         self.hasher.update(bytes);
         self.bytes += n as u64;
         self.last_byte = bytes.last().copied().or(self.last_byte);
+        if self.keep.get() {
+            self.kept.extend_from_slice(bytes);
+        }
         Ok(n)
     }
 }
@@ -387,7 +399,7 @@ fn csv_error(file: &str, header: &[String], error: csv::Error) -> Error {
     }
 }
 
-fn read_error(file: &str, header: &[String], error: &io::Error) -> Error {
+pub(super) fn read_error(file: &str, header: &[String], error: &io::Error) -> Error {
     match error.get_ref().and_then(|e| e.downcast_ref::<NotText>()) {
         Some(NotText::Quote(bad)) => quote_error(file, header, bad),
         Some(NotText::Gzip) => {

@@ -20,6 +20,13 @@ impl Occurrences {
         }
         self.count += times;
     }
+
+    /// Counts those of a later part of the file.
+    pub(crate) fn append(&mut self, later: Occurrences) {
+        if later.count > 0 {
+            self.note(later.first_line, later.count);
+        }
+    }
 }
 
 /// What a column holds besides numbers that are stored as they stand. A column of those alone has none of this.
@@ -53,6 +60,16 @@ impl Tally {
     /// Counts `times` cells of this kind.
     pub(crate) fn note_coerced(&mut self, kind: CoercionKind, line: u64, times: u64) {
         self.coerced[kind as usize].note(line, times);
+    }
+
+    /// Takes the cells of a later part of the file.
+    pub(crate) fn append(&mut self, later: Tally) {
+        self.coerced.iter_mut().zip(later.coerced).for_each(|(mine, theirs)| mine.append(theirs));
+        if self.bad.count == 0 {
+            self.bad_text = later.bad_text;
+        }
+        self.bad.append(later.bad);
+        self.other_notation += later.other_notation;
     }
 
     /// All cells with a number are of this kind, whatever they were before: a cell counts once.

@@ -66,7 +66,7 @@ pub struct DenseGroup {
 }
 
 enum StrategyColumn {
-    Spliced(Splice),
+    Spliced(Box<Splice>),
     Encoded(Box<ArrowColumnChunk>),
 }
 
@@ -218,7 +218,7 @@ impl DenseLayout {
         let shared = self.shared_columns(names.len())?;
         let spliced = shared.runs.as_ref().map_or(Ok(None), |runs| runs.splice(names))?;
         let strategy = match spliced {
-            Some(column) => StrategyColumn::Spliced(column),
+            Some(column) => StrategyColumn::Spliced(Box::new(column)),
             None => StrategyColumn::Encoded(Box::new(self.chunk(self.strategy_index(), &self.repeated_names(names)?)?)),
         };
         let pnl = self.chunk(self.strategy_index() + 1, &(Arc::new(pnl) as ArrayRef))?;
@@ -300,4 +300,167 @@ fn dates(periods: &RecordBatch) -> Option<(i32, i32)> {
 fn slots(periods: &RecordBatch) -> Option<(i32, i32)> {
     let slots = periods.column_by_name("slot")?.as_primitive_opt::<Int32Type>()?.values();
     Some((*slots.iter().min()?, *slots.iter().max()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use datafusion::arrow::array::{Array, Date32Array};
+    use datafusion::arrow::compute::{cast, concat_batches};
+    use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema};
+    use datafusion::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+    use datafusion::parquet::file::metadata::PageIndexPolicy;
+    use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
+    use object_store::ObjectStoreExt;
+
+    fn shape() -> StrategyShape {
+        StrategyShape::new(false, vec![Field::new("zone", DataType::Utf8, true), Field::new("capital", DataType::Float64, true)])
+    }
+
+    fn periods(count: i32) -> RecordBatch {
+        let zones: DictionaryArray<Int32Type> = (0..count).map(|p| (p % 7 > 0).then_some(["A", "B"][p as usize % 2])).collect();
+        let capital: Float64Array = (0..count).map(|p| (p % 5 > 0).then_some(f64::from(p) * 1000.0)).collect();
+        let fields = shape().file_schema().fields()[..3].to_vec();
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Date32Array::from_iter_values((0..count).map(|p| 18_262 + p))), Arc::new(zones), Arc::new(capital)];
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    fn name(strategy: usize) -> String {
+        format!("strategy {strategy:06} of a name that is rather long so that many of them fill a dictionary")
+    }
+
+    fn value(strategy: usize, period: usize) -> Option<f64> {
+        let mixed = (strategy * 7919 + period * 104_729) % 99_991;
+        (!mixed.is_multiple_of(11)).then_some(mixed as f64 / 100.0 - 400.0)
+    }
+
+    /// Writes so many strategies, encoding groups in this order, and gives the bytes of the file.
+    async fn write(strategies: usize, periods: &RecordBatch, backwards: bool) -> (Bytes, FinishedFile) {
+        let root = Root::in_memory().unwrap();
+        let key = PartitionKey { year: 2020, month: None };
+        let mut writer = DenseFileWriter::try_new(&root, "t", &shape(), (key, "year=2020/f.parquet".into()), periods).unwrap();
+        let layout = writer.layout();
+        let starts: Vec<usize> = (0..strategies).step_by(layout.strategies_per_group()).collect();
+        let encode = |&start: &usize| {
+            let some = start..(start + layout.strategies_per_group()).min(strategies);
+            let names: Vec<String> = some.clone().map(name).collect();
+            let pnl: Float64Array = some.flat_map(|s| (0..periods.num_rows()).map(move |p| value(s, p))).collect();
+            layout.encode(&names.iter().map(String::as_str).collect::<Vec<_>>(), pnl).unwrap()
+        };
+        let mut groups: Vec<DenseGroup> =
+            if backwards { starts.iter().rev().map(encode).collect() } else { starts.iter().map(encode).collect() };
+        if backwards {
+            groups.reverse();
+        }
+        for group in groups {
+            writer.append(group).await.unwrap();
+        }
+        let file = writer.finish().await.unwrap();
+        let path = root.table_path("t").join("year=2020").join("f.parquet");
+        (root.store().get(&path).await.unwrap().bytes().await.unwrap(), file)
+    }
+
+    fn indexed() -> ArrowReaderOptions {
+        ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required)
+    }
+
+    /// Strategy, day number and value of every row.
+    fn rows(bytes: &Bytes, selection: Option<RowSelection>) -> Vec<(String, i32, Option<f64>)> {
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), indexed()).unwrap();
+        if let Some(selection) = selection {
+            reader = reader.with_row_selection(selection);
+        }
+        let schema = Arc::clone(reader.schema());
+        let batches: Vec<RecordBatch> = reader.build().unwrap().map(|b| b.unwrap()).collect();
+        let all = concat_batches(&schema, &batches).unwrap();
+        let names = cast(all.column_by_name("strategy").unwrap(), &DataType::Utf8).unwrap();
+        let (dates, pnl) = (all.column(0).as_primitive::<Date32Type>(), all.column_by_name("pnl").unwrap().as_primitive::<Float64Type>());
+        let zones = cast(all.column_by_name("zone").unwrap(), &DataType::Utf8).unwrap();
+        for row in 0..all.num_rows() {
+            let period = dates.value(row) - 18_262;
+            assert_eq!(zones.is_null(row), period % 7 == 0);
+            assert!(zones.is_null(row) || zones.as_string::<i32>().value(row) == ["A", "B"][period as usize % 2]);
+        }
+        (0..all.num_rows())
+            .map(|r| (names.as_string::<i32>().value(r).to_owned(), dates.value(r), pnl.is_valid(r).then(|| pnl.value(r))))
+            .collect()
+    }
+
+    fn expected(strategies: Range<usize>, periods: usize) -> Vec<(String, i32, Option<f64>)> {
+        strategies.flat_map(|s| (0..periods).map(move |p| (name(s), 18_262 + p as i32, value(s, p)))).collect()
+    }
+
+    #[tokio::test]
+    async fn every_row_comes_back_whatever_the_numbers_of_strategies_and_periods() {
+        // Few periods make many names in a row group: their dictionary grows too large, and the names are written as they are.
+        for (strategies, count) in [(1, 1), (3, 261), (1_100, 261), (15_000, 7), (2, 140_000), (20_000, 1)] {
+            let periods = periods(count);
+            let (bytes, file) = write(strategies, &periods, false).await;
+            assert!(rows(&bytes, None) == expected(0..strategies, count as usize), "{strategies} x {count}");
+            assert_eq!((file.rows, file.dense), ((strategies * count as usize) as u64, Some((strategies as u64, count as usize))));
+            assert_eq!((file.size_bytes, file.names.len()), (bytes.len() as u64, strategies));
+            assert_eq!(file.dates, (18_262, 18_261 + count));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_bytes_do_not_depend_on_who_encodes_when() {
+        let periods = periods(261);
+        let (forwards, _) = write(2_500, &periods, false).await;
+        let (backwards, _) = write(2_500, &periods, true).await;
+        assert!(forwards == backwards);
+    }
+
+    #[tokio::test]
+    async fn pages_are_found_by_the_names_in_their_index() {
+        let periods = periods(261);
+        let (bytes, _) = write(1_100, &periods, false).await;
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), indexed()).unwrap();
+        let metadata = reader.metadata();
+        assert_eq!(metadata.num_row_groups(), 2);
+        let column = metadata.row_group(0).num_columns() - 2;
+        let (index, pages) = (&metadata.column_index().unwrap()[0][column], &metadata.offset_index().unwrap()[0][column].page_locations);
+        let ColumnIndexMetaData::BYTE_ARRAY(index) = index else { panic!("no index of names") };
+        assert!(pages.len() > 4);
+        for (page, location) in pages.iter().enumerate() {
+            let end = pages.get(page + 1).map_or(metadata.row_group(0).num_rows(), |next| next.first_row_index);
+            let of = |row: i64| name(row as usize / 261).into_bytes();
+            assert_eq!(index.min_value(page), Some(of(location.first_row_index).as_slice()));
+            assert_eq!(index.max_value(page), Some(of(end - 1).as_slice()));
+        }
+        let statistics = metadata.row_group(0).column(column).statistics().unwrap();
+        // Statistics of a row group hold the beginnings of long texts.
+        assert!(statistics.min_bytes_opt().is_some_and(|least| least.len() >= 64 && name(0).as_bytes().starts_with(least)));
+        let one = RowSelection::from(vec![RowSelector::skip(1_050 * 261), RowSelector::select(261), RowSelector::skip(49 * 261)]);
+        assert!(rows(&bytes, Some(one)) == expected(1_050..1_051, 261));
+    }
+
+    #[tokio::test]
+    async fn what_breaks_the_layout_is_refused() {
+        let root = Root::in_memory().unwrap();
+        let open = |periods: &RecordBatch| {
+            DenseFileWriter::try_new(&root, "t", &shape(), (PartitionKey { year: 2020, month: None }, "f.parquet".into()), periods)
+        };
+        let two = periods(2);
+        let mut writer = open(&two).unwrap();
+        let layout = writer.layout();
+        let encode = |names: &[&str], values: &[f64]| layout.encode(names, Float64Array::from(values.to_vec()));
+        assert!(matches!(encode(&["a"], &[1.0]), Err(Error::Internal(_))));
+        assert!(matches!(encode(&[""], &[1.0, 2.0]), Err(Error::Conflict(_))));
+        assert!(matches!(encode(&["a"], &[1.0, f64::NAN]), Err(Error::Conflict(_))));
+        assert!(matches!(encode(&["a"], &[f64::INFINITY, 1.0]), Err(Error::Conflict(_))));
+        writer.append(encode(&["b"], &[1.0, 2.0]).unwrap()).await.unwrap();
+        for names in [&["b"], &["a"]] {
+            assert!(matches!(writer.append(encode(names, &[1.0, 2.0]).unwrap()).await, Err(Error::Internal(_))));
+        }
+        let twice = concat_batches(&two.schema(), [&two.slice(0, 1), &two.slice(0, 1)]).unwrap();
+        let error = open(&twice).map(|_| ()).unwrap_err();
+        assert!(matches!(&error, Error::Conflict(text) if text.contains("2020-01-01")), "{error}");
+        let back = concat_batches(&two.schema(), [&two.slice(1, 1), &two.slice(0, 1)]).unwrap();
+        assert!(matches!(open(&back), Err(Error::Internal(_))));
+        assert!(matches!(open(&two.project(&[0]).unwrap()), Err(Error::Internal(_))));
+    }
 }
