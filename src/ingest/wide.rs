@@ -86,7 +86,8 @@ fn parse_in_order(received: Receiver<TextBlock>, columns: &WideColumns, mut take
         return received.into_iter().try_for_each(|block| take(columns.parse(&block)));
     }
     let lost = || Error::Internal("a block of the file was not parsed".into());
-    let at_a_time = rayon::current_num_threads() + 1;
+    // Those that are done wait for the ones before them while others keep the cores busy.
+    let at_a_time = rayon::current_num_threads() * 2;
     rayon::in_place_scope(|scope| {
         let mut parsing: VecDeque<Receiver<WideBlock>> = VecDeque::new();
         let mut next = |parsing: &mut VecDeque<Receiver<WideBlock>>| match parsing.pop_front() {
