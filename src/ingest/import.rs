@@ -6,9 +6,10 @@ use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
-use super::commit::{FirstPeriod, RowCounts, extend_register, merge_after, write_source};
+use super::commit::{FirstPeriod, RowCounts, extend_register, merge_after};
 use super::report::{ImportReport, ImportStatus, Issue, IssueCode, Severity};
 use super::single_slot::SingleSlot;
+use super::write_source::write_source;
 use super::{
     GenerateReport, GenerateRequest, GeneratedStrategies, ImportMode, ImportRequest, StrategySource, Target, Unit, ValueKind, read_csv,
     write_generated,

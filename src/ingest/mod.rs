@@ -8,9 +8,9 @@
 //! 4. `judge` refuses text columns, cells that are no numbers and names that do not belong;
 //! 5. `periods` settles `dates`, checks the context, numbers the slots and orders the rows;
 //! 6. `series` looks for NULLs, constant and identical series and equity levels;
-//! 7. `batches` makes the rows of the table, in its order, from any [`StrategySource`].
+//! 7. `batches` makes the rows of the table, in its order, from any [`StrategySource`], for files outside of a database.
 //!
-//! 8. `import` writes those rows as new files, `commit` compares them with the rows there and makes them one version of the table.
+//! 8. `import` has `write_source` write those rows as new files, `commit` compares them with the rows there and makes them one version of the table.
 //!
 //! Doubt is an error that names file, line, column and remedy; whatever is dropped or coerced is counted in the
 //! [`ImportReport`].
@@ -55,10 +55,11 @@ mod text_column;
 mod wide;
 mod wide_block;
 mod write_file;
+mod write_source;
 
 pub use batches::{Batches, PeriodPartition, TARGET_ROWS, batches, partitions, strategy_order, table_schema};
 pub use coercion::{Coercion, CoercionKind};
-pub use commit::{RowCounts, extend_register, merge, write_rows, write_source};
+pub use commit::{RowCounts, extend_register, merge, write_rows};
 pub use csv_reader::{CsvSource, read_csv};
 pub use fingerprint::file_sha256;
 pub use generate::{GenerateReport, GenerateRequest, GeneratedStrategies, Target};
@@ -68,3 +69,4 @@ pub use report::{ColumnReport, ImportReport, ImportStatus, Issue, IssueCode, Sev
 pub use source::StrategySource;
 pub use strategy_params::{StrategyParam, parse_strategy_params};
 pub use write_file::{write_csv, write_generated, write_parquet};
+pub use write_source::write_source;

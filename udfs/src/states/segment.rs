@@ -94,7 +94,7 @@ impl CurrencySegment {
     }
 }
 
-/// Highest and lowest level, rounded: which level is a new one is decided by them, how far apart two levels are by all digits.
+/// Highest and lowest level, rounded: they mostly tell at once whether a level is a new one.
 struct Extent {
     high: f64,
     low: f64,
@@ -106,12 +106,21 @@ impl CurrencySegment {
     fn step(&mut self, x: f64, extent: &mut Extent, value: impl Fn(Compensated) -> f64) {
         self.sum.add(x);
         let level = value(self.sum);
+        if level == extent.high || level == extent.low {
+            self.by_all_digits();
+        }
         self.high = self.high.or(self.sum, level > extent.high);
         extent.high = if level > extent.high { level } else { extent.high };
         self.low = self.low.or(self.sum, level < extent.low);
         extent.low = if level < extent.low { level } else { extent.low };
-        let depth = if level < extent.high { self.sum.minus(self.high) } else { 0.0 };
+        let depth = self.sum.minus(self.high);
         self.depth = if depth < self.depth { depth } else { self.depth };
+    }
+
+    /// Compares a level with the highest and the lowest one where rounding hides the difference.
+    fn by_all_digits(&mut self) {
+        self.high = self.high.max(self.sum);
+        self.low = self.low.min(self.sum);
     }
 }
 
