@@ -5,7 +5,7 @@
 
 Generates one strategy table with the release binary (TRANCHEDB_BIN, else the target directory's release/tranchedb), then runs ours and each
 peer in turn on its very files, several rounds: DuckDB, Polars, DataFusion without our operator, numpy over pyarrow. Ours and DataFusion are
-timed as whole processes, the others from after their imports. The ten best must be the same ten for everyone. --large adds 100,000 x 2,520
+timed as whole processes, the others from after their imports. A peer that takes more than a minute in all is run less often. The ten best must be the same ten for everyone. --large adds 100,000 x 2,520
 (2.5 GB of disk and some minutes). With a build of `examples/decode.rs` (DECODE_BIN) also the bound: decoding the values and nothing else.
 Needs duckdb, polars, numpy and pyarrow. Prints one Markdown table: task, data, ours, peer, ratio.
 """
@@ -14,6 +14,9 @@ import argparse, json, os, pathlib, shutil, statistics, sys, tempfile
 import numpy as np
 
 from measure import binary, peak_mb, print_heading, report, spread, timed
+
+# A peer that has taken longer than this in all is not run again.
+PATIENCE_SECONDS = 60
 
 ORDER = {"sharpe_ratio": "DESC NULLS LAST", "max_drawdown_pnl": "ASC NULLS LAST"}
 OURS = "SELECT strategy, {metric}(pnl) v FROM {table} GROUP BY strategy ORDER BY v {order} LIMIT 10"
@@ -123,20 +126,27 @@ def compare(exe, database, metric, files, data, repeats):
     """Ours and every peer in turn, after one round that warms the file cache."""
     command = sql(exe, database, OURS.format(metric=metric, table="s", order=ORDER[metric]))
     others = list(peers(exe, database, metric, files))
-    mine, theirs = [], {name: [] for name, *_ in others}
-    for turn in range(repeats + 1):
+    whole(command)
+    mine, pairs = [], {name: [] for name, *_ in others}
+    for _ in range(repeats):
         seconds, rows = whole(command)
         mine.append(seconds)
         for name, other, clock in others:
+            if sum(theirs for _, theirs in pairs[name]) > PATIENCE_SECONDS:
+                continue
             spent, found = clock(other)
-            theirs[name].append(spent)
+            pairs[name].append((seconds, spent))
             if not same(rows, found):
                 sys.exit(f"{metric}: ours {rows}, {name} {found}")
     peak = peak_mb(command)
     for name, other, _ in others:
-        ratio = statistics.median(t / m for m, t in zip(mine[1:], theirs[name][1:]))
-        report(f"{metric} of all, the ten first", data, f"{spread(mine[1:])}, peak {peak} MB", f"{name} {spread(theirs[name][1:])}, peak {peak_mb(other)} MB", f"{ratio:.1f} x faster")
-    return statistics.median(mine[1:])
+        theirs = [spent for _, spent in pairs[name]]
+        ratio = statistics.median(spent / seconds for seconds, spent in pairs[name])
+        runs = "" if len(theirs) == repeats else f", {len(theirs)} run" + "s" * (len(theirs) > 1)
+        peaks = peak_mb(other) if sum(theirs) < PATIENCE_SECONDS else 0
+        their_peak = f", peak {peaks} MB" if peaks else ""
+        report(f"{metric} of all, the ten first", data, f"{spread(mine)}, peak {peak} MB", f"{name} {spread(theirs)}{runs}{their_peak}", f"{ratio:.1f} x faster")
+    return statistics.median(mine)
 
 
 def alone(exe, database, task, data, statement, repeats):

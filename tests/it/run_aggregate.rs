@@ -5,7 +5,7 @@ use tranchedb::Engine;
 use tranchedb::config::EngineConfig;
 use tranchedb::ingest::{GenerateRequest, Target};
 
-use crate::support::{error, import, legacy_csv, row, rows};
+use crate::support::{assert_alike, error, import, legacy_csv, row, rows};
 
 /// A database with the tables of [`TABLES`].
 async fn database() -> (TempDir, Engine) {
@@ -76,24 +76,15 @@ const ZONED: &[&str] = &[
     "SELECT strategy, market_regime, count(*), max_drawdown_pnl(pnl) FROM zoned WHERE regime_confidence >= 0.6 GROUP BY strategy, market_regime",
     "SELECT zone, sum(pnl), min(capital) FROM zoned GROUP BY zone",
     "SELECT market_regime, zone, avg(pnl) FROM zoned WHERE zone <> 'A' GROUP BY 1, 2",
+    "SELECT strategy, zone, count(*) FROM zoned WHERE zone <> 'A' GROUP BY strategy, zone",
+    "SELECT strategy, count(*) FROM zoned WHERE slot = 2 GROUP BY strategy",
+    "SELECT zone, strategy, first_value(pnl ORDER BY date, slot), last_value(pnl ORDER BY date, slot) FROM zoned GROUP BY 1, 2",
+    "SELECT strategy, zone, max_drawdown_pnl(pnl), win_rate(pnl), profit_factor(pnl), kelly_fraction(pnl), expectancy(pnl) FILTER (WHERE pnl > 0), \
+     calmar_ratio_pnl(pnl), roi(pnl, 1000), sum(capital) FROM zoned GROUP BY strategy, zone",
     "SELECT strategy, max_drawdown_pnl(pnl ORDER BY date, slot) FROM zoned GROUP BY strategy",
     "SELECT date, slot, sum(pnl) FROM zoned GROUP BY date, slot",
     "SELECT strategy, max_drawdown_pnl(r) FROM (SELECT strategy, date, slot, pnl / 2 AS r FROM zoned WHERE pnl < 9) GROUP BY strategy",
 ];
-
-/// Sorted lines, and numbers that agree to 1e-9.
-fn assert_alike(mut one: Vec<String>, mut other: Vec<String>, sql: &str) {
-    one.sort();
-    other.sort();
-    assert_eq!(one.len(), other.len(), "{sql}");
-    for (a, b) in one.iter().zip(&other) {
-        let alike = |(a, b): (&str, &str)| match (a.parse::<f64>(), b.parse::<f64>()) {
-            (Ok(x), Ok(y)) => x == y || (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1.0),
-            _ => a == b,
-        };
-        assert!(a.split('|').zip(b.split('|')).all(alike), "{sql}\nwith the operator: {a}\nwithout: {b}");
-    }
-}
 
 async fn plan(engine: &Engine, sql: &str) -> String {
     rows(engine, &format!("EXPLAIN {sql}")).await.join("\n")
@@ -104,11 +95,11 @@ async fn agrees(engine: &Engine, sql: &str) {
     assert!(plan.contains("RunAggregateExec") && plan.contains("RunScanExec"), "{sql}\n{plan}");
     let with = rows(engine, sql).await;
     // Once more, with what the first run has cached.
-    assert_alike(rows(engine, sql).await, with.clone(), sql);
+    assert_alike(rows(engine, sql).await, with.clone(), '|', sql);
     engine.sql("SET tranchedb.run_aggregate = false").await.expect("off");
     let without = rows(engine, sql).await;
     engine.sql("SET tranchedb.run_aggregate = true").await.expect("on");
-    assert_alike(with, without, sql);
+    assert_alike(with, without, '|', sql);
 }
 
 #[tokio::test]

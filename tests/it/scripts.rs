@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::program::{finish, program, run, run_on};
+use crate::support::assert_alike;
 
 /// A database with generated strategies, with regimes.
 fn database() -> (tempfile::TempDir, PathBuf) {
@@ -19,6 +20,15 @@ fn script(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
     fs::write(&path, text).expect("the script");
     path.display().to_string()
+}
+
+/// Every shipped script but the tour.
+fn builtin_names() -> Vec<String> {
+    let listing = run(&["run", "--list"]).good();
+    let names = listing.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
+    let names: Vec<String> = names.filter(|name| *name != "tour").map(str::to_owned).collect();
+    assert!(names.len() >= 7, "{listing}");
+    names
 }
 
 #[test]
@@ -39,16 +49,25 @@ fn the_tour_answers_ten_questions_on_an_empty_database() {
 #[test]
 fn every_builtin_script_runs_and_has_the_columns_it_declares() {
     let (_directory, db) = database();
-    let listing = run(&["run", "--list"]).good();
-    let names: Vec<&str> =
-        listing.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(names.len() >= 8, "{listing}");
-    for name in names.into_iter().filter(|name| *name != "tour") {
+    for name in &builtin_names() {
         let text = run(&["run", "--show", name]).good();
         let declared: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("-- result ")?.split(" : ").next()).collect();
         let out = run_on(&db, &["--format", "csv", "--quiet", "run", name, "-p", "strategies=mine"]).good();
         assert_eq!(out.lines().next().map(|header| header.split(',').collect::<Vec<_>>()), Some(declared), "{name}");
         assert!(out.lines().count() > 2, "{name} found nothing: {out}");
+    }
+}
+
+#[test]
+fn every_builtin_script_has_the_same_answer_without_the_run_operator() {
+    let (directory, db) = database();
+    let off = script(directory.path(), "off.sql", "SET tranchedb.run_aggregate = false;");
+    for name in builtin_names() {
+        let answer = |scripts: &[&str]| {
+            let arguments = [&["--format", "csv", "--quiet", "run"], scripts, &["-p", "strategies=mine"]].concat();
+            run_on(&db, &arguments).good().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_alike(answer(&[&name]), answer(&[&off, &name]), ',', &name);
     }
 }
 

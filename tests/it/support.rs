@@ -25,6 +25,20 @@ pub(crate) async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
     lines
 }
 
+/// The same lines in any order, and numbers that agree to 1e-9.
+pub(crate) fn assert_alike(mut one: Vec<String>, mut other: Vec<String>, separator: char, what: &str) {
+    one.sort();
+    other.sort();
+    assert_eq!(one.len(), other.len(), "{what}");
+    for (a, b) in one.iter().zip(&other) {
+        let alike = |(a, b): (&str, &str)| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(x), Ok(y)) => x == y || (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1.0),
+            _ => a == b,
+        };
+        assert!(a.split(separator).zip(b.split(separator)).all(alike), "{what}\none: {a}\nother: {b}");
+    }
+}
+
 /// The single row of a query.
 pub(crate) async fn row(engine: &Engine, sql: &str) -> String {
     let mut found = rows(engine, sql).await;

@@ -15,7 +15,7 @@ use super::aggregate_exec::RunMetrics;
 use super::groups::Groups;
 use super::keys::Keys;
 use super::merge::PartialGroups;
-use super::pattern::{conjunction, evaluate_periods};
+use super::pattern::{Pattern, conjunction, evaluate_periods};
 use super::preparation::{Prepared, PreparedFile};
 use super::query::{GroupColumn, RunQuery};
 use super::rows::{Extent, RowReader};
@@ -104,7 +104,10 @@ impl Work {
 impl Fold<'_> {
     async fn read(&mut self, file: &PreparedFile, runs: &[Run]) -> Result<()> {
         let columns = self.work.decoded(file);
-        let extent = Extent { columns: &columns, rows: row_ranges(runs), total_rows: file.total_rows, batch_rows: BATCH_ROWS };
+        // Whole strategies where that is possible.
+        let periods = file.pattern.as_ref().map_or(1, |pattern| pattern.periods().max(1));
+        let batch_rows = if periods < BATCH_ROWS { BATCH_ROWS - BATCH_ROWS % periods } else { BATCH_ROWS };
+        let extent = Extent { columns: &columns, rows: row_ranges(runs), total_rows: file.total_rows, batch_rows };
         let (mut batches, source) = self.work.reader.read(&file.file, extent)?;
         let mut cursor = (0, 0);
         let decode = self.work.metrics.decode_time.clone();
@@ -144,6 +147,9 @@ impl Fold<'_> {
 
     fn add(&mut self, file: &PreparedFile, columns: &[usize], batch: &RecordBatch, pieces: &[Piece]) -> Result<()> {
         let query = &self.work.query;
+        if let Some(pattern) = file.pattern.as_ref().filter(|pattern| self.goes_by_key(pattern, pieces)) {
+            return self.add_by_key(pattern, columns, batch, pieces);
+        }
         let rows = self.row_batch(file, columns, batch, pieces)?;
         let (of_periods, keys) = match &file.pattern {
             Some(pattern) => (pattern.keep.as_ref().map(|keep| tiled_mask(keep, pieces)), None),
@@ -165,17 +171,55 @@ impl Fold<'_> {
         self.update(&rows, &numbers)
     }
 
+    /// Whether a batch is taken key by key: its groups are those of one strategy and key, whose rows would come in many pieces.
+    fn goes_by_key(&self, pattern: &Pattern, pieces: &[Piece]) -> bool {
+        let query = &self.work.query;
+        let whole = |piece: &Piece| piece.offset == 0 && piece.rows == pattern.periods();
+        query.by_strategy() && query.row_predicates.is_empty() && pattern.is_broken() && pieces.iter().all(whole)
+    }
+
+    /// Adds whole strategies of a dense file, the rows of each key together and in time order.
+    fn add_by_key(&mut self, pattern: &Pattern, columns: &[usize], batch: &RecordBatch, pieces: &[Piece]) -> Result<()> {
+        self.groups.widen(&self.keys);
+        let kept = pattern.by_key.len() * pieces.len();
+        let (mut rows, mut periods, mut numbers) = (Vec::with_capacity(kept), Vec::with_capacity(kept), Vec::with_capacity(kept));
+        let mut start = 0;
+        for piece in pieces {
+            rows.extend(pattern.by_key.iter().map(|period| start + period));
+            periods.extend_from_slice(&pattern.by_key);
+            for &(key, count) in &pattern.stretches {
+                numbers.extend(std::iter::repeat_n(self.groups.number(piece.strategy, key), count));
+            }
+            start += piece.rows as u32;
+        }
+        // A batch without columns, as count(*) needs it, has its number of rows alone.
+        let options = RecordBatchOptions::new().with_row_count(Some(kept));
+        let batch = match batch.num_columns() {
+            0 => RecordBatch::try_new_with_options(batch.schema(), vec![], &options)?,
+            _ => take_record_batch(batch, &UInt32Array::from(rows))?,
+        };
+        let rows = self.tiled(pattern, columns, &batch, &UInt32Array::from(periods))?;
+        self.update(&rows, &numbers)
+    }
+
     /// The batch that arguments and row predicates see.
     fn row_batch(&self, file: &PreparedFile, columns: &[usize], batch: &RecordBatch, pieces: &[Piece]) -> Result<RecordBatch> {
-        let layout = &self.work.query.row_layout.columns;
         let Some(pattern) = file.pattern.as_ref().filter(|pattern| !pattern.tiles.is_empty()) else {
-            return arranged(&self.work.table, layout, columns, batch);
+            return arranged(&self.work.table, &self.work.query.row_layout.columns, columns, batch);
         };
-        let places = pieces.iter().flat_map(|piece| piece.offset as u32..(piece.offset + piece.rows) as u32);
-        let places = UInt32Array::from_iter_values(places);
+        let periods = pieces.iter().flat_map(|piece| piece.offset as u32..(piece.offset + piece.rows) as u32);
+        self.tiled(pattern, columns, batch, &UInt32Array::from_iter_values(periods))
+    }
+
+    /// A decoded batch with the columns that repeat for every strategy, `periods` being the period of each row.
+    fn tiled(&self, pattern: &Pattern, columns: &[usize], batch: &RecordBatch, periods: &UInt32Array) -> Result<RecordBatch> {
+        let layout = &self.work.query.row_layout.columns;
+        if pattern.tiles.is_empty() {
+            return arranged(&self.work.table, layout, columns, batch);
+        }
         let mut decoded = batch.columns().iter();
         let column = |at: usize| match pattern.tiles.iter().find(|(tile, _)| *tile == at) {
-            Some((_, tile)) => Ok(take(tile, &places, None)?),
+            Some((_, tile)) => Ok(take(tile, periods, None)?),
             None => decoded.next().cloned().ok_or_else(|| internal_datafusion_err!("a decoded column is missing")),
         };
         let arrays = (0..layout.len()).map(column).collect::<Result<Vec<_>>>()?;

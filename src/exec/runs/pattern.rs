@@ -21,8 +21,33 @@ pub(super) struct Pattern {
     pub(super) keep: Option<BooleanArray>,
     /// Number of each period's group keys.
     pub(super) keys: Vec<u32>,
+    /// The kept periods, those of one key together and in time order.
+    pub(super) by_key: Vec<u32>,
+    /// Number and count of the keys in `by_key`.
+    pub(super) stretches: Vec<(u32, usize)>,
     /// Columns of the row layout that repeat for every strategy: position in the layout, values of the periods.
     pub(super) tiles: Vec<(usize, ArrayRef)>,
+}
+
+impl Pattern {
+    fn new(keep: Option<BooleanArray>, keys: Vec<u32>, tiles: Vec<(usize, ArrayRef)>) -> Self {
+        let kept = |period: &u32| keep.as_ref().is_none_or(|keep| keep.value(*period as usize));
+        let mut by_key: Vec<u32> = (0..keys.len() as u32).filter(kept).collect();
+        by_key.sort_by_key(|&period| keys[period as usize]);
+        let same_key = |a: &u32, b: &u32| keys[*a as usize] == keys[*b as usize];
+        let stretches = by_key.chunk_by(same_key).map(|periods| (keys[periods[0] as usize], periods.len())).collect();
+        Self { keep, keys, by_key, stretches, tiles }
+    }
+
+    /// Number of periods.
+    pub(super) fn periods(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the periods are more than one stretch, or not all are kept.
+    pub(super) fn is_broken(&self) -> bool {
+        self.stretches.len() > 1 || self.by_key.len() < self.periods()
+    }
 }
 
 /// The values of a dense file's periods, before expressions are evaluated.
@@ -62,7 +87,7 @@ impl PeriodValues {
     /// Evaluates predicates and keys, once for the file.
     pub(super) fn pattern(self, query: &RunQuery, keys: &mut Keys) -> Result<Pattern> {
         let (keep, keys) = evaluate_periods(query, keys, &self.periods)?;
-        Ok(Pattern { keep, keys, tiles: self.tiles })
+        Ok(Pattern::new(keep, keys, self.tiles))
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 const UNIT_FILE_ROWS: usize = 262_144;
 
 /// Units that a query should have at least, so that several threads share the work of reading a page for each of a few strategies, ...
-const LEAST_UNITS: usize = 16;
+const LEAST_UNITS: usize = 4;
 
 /// ... as long as each has this many runs.
 const LEAST_UNIT_RUNS: usize = 32;
@@ -45,7 +45,7 @@ pub(super) fn cut(strategies: usize, files: &[&[Run]]) -> Vec<Unit> {
     starts.map(|start| unit(start..(start + width).min(strategies), files)).collect()
 }
 
-/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups.
+/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups. A few strategies are shared out evenly.
 fn strategies_per_unit(strategies: usize, files: &[&[Run]]) -> usize {
     let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max().unwrap_or(1).max(1);
     let runs: usize = files.iter().map(|runs| runs.len()).sum();
@@ -53,7 +53,7 @@ fn strategies_per_unit(strategies: usize, files: &[&[Run]]) -> usize {
     let fitting = UNIT_FILE_ROWS.div_ceil(longest);
     let above = fitting.next_power_of_two();
     let whole_groups = if above / 2 * above > fitting * fitting { above / 2 } else { above };
-    whole_groups.min(strategies.div_ceil(units).next_power_of_two()).max(1)
+    whole_groups.min(strategies.div_ceil(units)).max(1)
 }
 
 fn unit(strategies: Range<usize>, files: &[&[Run]]) -> Unit {
