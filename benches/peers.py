@@ -164,12 +164,21 @@ def bound(folder, data, drawdown, repeats):
         report("the values decoded, nothing else", data, "", f"parquet crate, 2 threads, {spread(seconds)}", f"max_drawdown_pnl takes {drawdown / statistics.median(seconds):.1f} x as long")
 
 
+def regimes(exe, database, repeats):
+    if not (database / "zoned").exists():
+        shape = ["--strategies", "25544", "--periods", "22", "--zones", "4", "--regimes", "--seed", "1"]
+        timed([exe, "--db", str(database), "generate", "strategies", *shape, "--into", "zoned"])
+    metrics = TEN_METRICS.replace("SELECT strategy,", "SELECT strategy, market_regime,").replace("GROUP BY strategy", "WHERE regime_confidence >= 0.5 GROUP BY strategy, market_regime")
+    alone(exe, database, "ten metrics by strategy and market regime", "25,544 x 88 with zones and regimes, 2.2 M values", metrics.format(table="zoned"), repeats)
+
+
 def large(exe, database, drawdown_per_value, repeats):
     _, data = generate(exe, database, "large", 100_000, 2_520)
     whole_table = OURS.format(metric="max_drawdown_pnl", table="large", order=ORDER["max_drawdown_pnl"])
     spent = alone(exe, database, "max_drawdown_pnl of all, the ten first", data, whole_table, repeats)
     report("the same per value", data, f"{spent / 252e6 / drawdown_per_value:.2f} x that of the smaller table")
-    year = whole_table.replace("FROM large", "FROM large WHERE date >= (SELECT max(date) - INTERVAL '1 year' FROM large)")
+    first = whole(sql(exe, database, "SELECT make_date(max(year), 1, 1) FROM large"))[1][0][0]
+    year = whole_table.replace("FROM large", f"FROM large WHERE date >= '{first}'")
     alone(exe, database, "the same of the last year", data, year, repeats)
     name = whole([exe, "--db", str(database), "--format", "json", "--quiet", "-c", "SELECT min(strategy) FROM large"])[1][0][0]
     alone(exe, database, "all periods of one strategy", data, f"SELECT date, pnl FROM large WHERE strategy = '{name}' ORDER BY date", repeats)
@@ -192,6 +201,7 @@ def main():
         ten = alone(exe, database, "ten metrics at once", data, TEN_METRICS.format(table="s"), a.repeats)
         report("the same", data, f"{ten / drawdown:.1f} x the time of max_drawdown_pnl alone")
         bound(database / "s", data, drawdown, a.repeats)
+        regimes(exe, database, a.repeats)
         if a.large:
             large(exe, database, drawdown / (a.strategies * a.periods), min(a.repeats, 3))
     finally:

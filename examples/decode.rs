@@ -28,7 +28,7 @@ fn main() -> Fallible<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("usage: decode FOLDER [THREADS] [REPEATS]")?;
     let mut count = |otherwise: usize| arguments.next().map_or(Ok(otherwise), |text| text.parse());
-    let (threads, repeats) = (count(2)?, count(5)?);
+    let (threads, repeats) = (count(2)?.max(1), count(5)?);
     let files = parquet_files(Path::new(&folder))?;
     for _ in 0..repeats {
         let start = Instant::now();

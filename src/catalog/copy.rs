@@ -261,14 +261,22 @@ fn take_back(made: &Path) -> io::Result<()> {
     if made.is_dir() { std::fs::remove_dir(made) } else { std::fs::remove_file(made) }
 }
 
+/// How often a temporary folder is removed at most.
+const REMOVALS: usize = 100;
+
+/// Time between two removals.
+const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 impl Drop for LocalStaging {
+    /// A write that was under way when the query was cancelled may still make a file, and its folders anew: looks again until it stays away.
     fn drop(&mut self) {
-        match std::fs::remove_dir_all(&self.scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.scratch.display(), %error, "a temporary folder of COPY is left");
+        for _ in 0..REMOVALS {
+            match std::fs::remove_dir_all(&self.scratch) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                _ => std::thread::sleep(REMOVAL_PAUSE),
             }
-            _ => {}
         }
+        tracing::warn!(path = %self.scratch.display(), "a temporary folder of COPY is left");
     }
 }
 

@@ -21,15 +21,16 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::fold::Work;
 use super::merge::Merge;
-use super::preparation::{Prepared, key_types, panicked, prepare};
+use super::preparation::{Prepared, panicked, prepare};
 use super::query::{GroupColumn, RunQuery};
+use super::rows::{RowReader, bytes_scanned};
 use super::scan_exec::RunScanExec;
 
 /// Aggregation over a strategy table without hashing or sorting: see [the module](super).
 ///
 /// One output partition; where each strategy has groups of its own, in the order of the strategies. Units of strategies run on as many
 /// threads as the session has target partitions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RunAggregateExec {
     query: Arc<RunQuery>,
     scan: Arc<RunScanExec>,
@@ -47,6 +48,7 @@ pub(super) struct RunMetrics {
     pub(super) decode_time: Time,
     pub(super) fold_time: Time,
     bytes: Count,
+    groups: Count,
 }
 
 impl RunMetrics {
@@ -56,13 +58,13 @@ impl RunMetrics {
             decode_time: MetricBuilder::new(scan).subset_time("decode_time", 0),
             fold_time: MetricBuilder::new(aggregation).elapsed_compute(0),
             bytes: MetricBuilder::new(scan).global_counter("bytes_scanned"),
+            groups: MetricBuilder::new(aggregation).output_rows(0),
         }
     }
 
     /// Adds the figures of a finished read.
     pub(super) fn take_over(&self, source: &dyn ExecutionPlan) {
-        let bytes = source.metrics().and_then(|metrics| metrics.sum_by_name("bytes_scanned"));
-        self.bytes.add(bytes.map_or(0, |bytes| bytes.as_usize()));
+        self.bytes.add(bytes_scanned(source));
     }
 }
 
@@ -84,18 +86,22 @@ impl RunAggregateExec {
         Self { query: Arc::new(query), scan, child, schema, title, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    fn work(&self, prepared: Prepared, context: Arc<TaskContext>) -> Work {
+    fn work(&self, prepared: Prepared, reader: RowReader) -> Work {
         let count = |name: &'static str, value: usize| MetricBuilder::new(&self.scan.metrics).global_counter(name).add(value);
         count("files_read", prepared.files.len());
         count("files_pruned", self.scan.files().len() - prepared.files.len());
+        count("row_groups_read", prepared.row_groups.0);
+        count("row_groups_pruned", prepared.row_groups.1);
         count("strategies", prepared.names.len());
+        let metrics = RunMetrics::new(&self.scan.metrics, &self.metrics);
+        metrics.bytes.add(reader.bytes_read());
         Work {
             query: Arc::clone(&self.query),
             prepared: Arc::new(prepared),
-            reader: self.scan.reader(context),
+            reader,
             table: Arc::clone(self.scan.table().table_schema()),
             schema: Arc::clone(&self.schema),
-            metrics: RunMetrics::new(&self.scan.metrics, &self.metrics),
+            metrics,
         }
     }
 }
@@ -112,7 +118,9 @@ fn equivalences(query: &RunQuery, schema: &SchemaRef) -> EquivalenceProperties {
 
 /// What is decoded and what is filtered where, as text.
 fn scan_details(query: &RunQuery, table: &SchemaRef) -> String {
-    let names: Vec<&str> = query.row_layout.columns.iter().map(|&column| table.field(column).name().as_str()).collect();
+    let (rows, periods) = (&query.row_layout.columns, &query.period_layout.columns);
+    let columns = rows.iter().chain(periods.iter().filter(|column| !rows.contains(column)));
+    let names: Vec<&str> = columns.map(|&column| table.field(column).name().as_str()).collect();
     let mut text = format!(", columns=[{}]", names.join(", "));
     for (what, predicates) in
         [("strategies", &query.strategy_predicates), ("periods", &query.period_predicates), ("rows", &query.row_predicates)]
@@ -166,28 +174,25 @@ impl ExecutionPlan for RunAggregateExec {
         }
     }
 
-    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let operator = Self {
-            query: Arc::clone(&self.query),
-            scan: Arc::clone(&self.scan),
-            child: Arc::clone(&self.child),
-            schema: Arc::clone(&self.schema),
-            title: self.title.clone(),
-            properties: Arc::clone(&self.properties),
-            metrics: self.metrics.clone(),
-        };
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return Err(internal_datafusion_err!("RunAggregateExec has no partition {partition}"));
+        }
+        let operator = self.clone();
         let schema = Arc::clone(&self.schema);
         let started = async move {
-            let prepared = prepare(&operator.query, &operator.scan, &operator.scan.reader(Arc::clone(&context))).await?;
+            let reader = operator.scan.reader(Arc::clone(&context));
+            let prepared = prepare(&operator.query, &operator.scan, &reader).await?;
             let threads = context.session_config().target_partitions().max(1);
-            let work = operator.work(prepared, Arc::clone(&context));
+            let work = operator.work(prepared, reader);
+            let groups = work.metrics.groups.clone();
             let results = if operator.query.by_strategy() {
                 finished(work, threads)
             } else {
                 let whole = merged(work, &operator, threads).await?;
                 futures::stream::once(async { Ok(whole) }).boxed()
             };
-            Ok::<_, datafusion::error::DataFusionError>(results)
+            Ok::<_, datafusion::error::DataFusionError>(results.inspect_ok(move |batch| groups.add(batch.num_rows())))
         };
         let stream = futures::stream::once(started).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
@@ -212,7 +217,7 @@ fn finished(work: Work, threads: usize) -> futures::stream::BoxStream<'static, R
 async fn merged(work: Work, operator: &RunAggregateExec, threads: usize) -> Result<RecordBatch> {
     let units = 0..work.prepared.units.len();
     let memory = MemoryConsumer::new("RunAggregateExec").register(work.reader.context().memory_pool());
-    let mut merge = Merge::try_new(&operator.query, &key_types(&operator.query, &operator.scan)?, memory)?;
+    let mut merge = Merge::try_new(&operator.query, memory)?;
     let start = |unit: usize| {
         let work = work.clone();
         SpawnedTask::spawn(async move { work.partial(unit).await }).join_unwind()

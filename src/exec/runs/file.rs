@@ -49,6 +49,8 @@ struct RowGroup {
     rows: Range<usize>,
     /// Bounds of the strategies, from the footer.
     bounds: Option<(String, String)>,
+    /// First and last date, from the footer.
+    dates: Option<(i32, i32)>,
     runs: Mutex<Option<Arc<GroupRuns>>>,
 }
 
@@ -59,6 +61,16 @@ pub(super) struct GroupRuns {
     pub(super) names: StringViewArray,
     /// First row of each run, then the end of the last one, as rows of the file.
     pub(super) starts: Vec<usize>,
+}
+
+impl GroupRuns {
+    fn first(&self) -> Option<&str> {
+        (!self.names.is_empty()).then(|| self.names.value(0))
+    }
+
+    fn last(&self) -> Option<&str> {
+        self.names.len().checked_sub(1).map(|last| self.names.value(last))
+    }
 }
 
 impl FileRuns {
@@ -85,6 +97,10 @@ impl FileRuns {
         let Some(claim) = &self.claim else { return Ok(()) };
         let whole = |rows: usize| claim.periods > 0 && rows.is_multiple_of(claim.periods);
         let total = claim.strategies.checked_mul(claim.periods);
+        let dates = file.extension::<RunFile>().and_then(|run| run.dates);
+        if self.groups.iter().any(|group| group.dates.is_some() && dates.is_some() && group.dates != dates) {
+            return Err(damaged(file, "its footer claims that every strategy has every period, and the dates of its row groups differ"));
+        }
         if total != Some(self.total_rows) || !self.groups.iter().all(|group| whole(group.rows.len())) {
             let (strategies, periods, rows) = (claim.strategies, claim.periods, self.total_rows);
             return Err(damaged(file, &format!("its footer claims {strategies} strategies of {periods} periods each, it has {rows} rows")));
@@ -105,7 +121,7 @@ impl FileRuns {
         self.groups.len()
     }
 
-    /// Statistics of each row group, for the one column `strategy`.
+    /// Statistics of each row group, for the one column `strategy`. Bounds of long names are cut; they still are bounds.
     pub(super) fn strategy_statistics(&self) -> Vec<Arc<Statistics>> {
         let text = |name: &String| Precision::Exact(ScalarValue::Utf8View(Some(name.clone())));
         let of_group = |group: &RowGroup| {
@@ -128,18 +144,46 @@ impl FileRuns {
         runs.map(|runs| runs.names.get_array_memory_size() + runs.starts.capacity() * size_of::<usize>()).sum()
     }
 
-    /// The runs of the row groups `wanted`, ascending; those that no query has needed before are read.
+    /// Finds the runs of the row groups `wanted` that no query has needed before; whether there were any.
     ///
     /// # Errors
     /// [`Error::Database`] with the file's name when the strategies are out of order or a dense file is not dense.
-    pub(super) async fn runs(&self, reader: &RowReader, file: &PartitionedFile, wanted: &[usize]) -> Result<Vec<Arc<GroupRuns>>> {
-        let known = |group: usize| self.groups[group].runs.lock().clone();
-        let missing: Vec<usize> = wanted.iter().copied().filter(|&group| known(group).is_none()).collect();
+    pub(super) async fn find(&self, reader: &RowReader, file: &PartitionedFile, wanted: &[usize]) -> Result<bool> {
+        let missing: Vec<usize> = wanted.iter().copied().filter(|&group| self.groups[group].runs.lock().is_none()).collect();
+        if missing.is_empty() {
+            return Ok(false);
+        }
         let missing = self.load_dictionaries(reader, file, missing).await?;
         if !missing.is_empty() {
             self.load(reader, file, &missing).await?;
         }
-        Ok(wanted.iter().filter_map(|&group| known(group)).collect())
+        Ok(true)
+    }
+
+    /// The runs of the row groups `wanted`, ascending, after [`Self::find`].
+    ///
+    /// # Errors
+    /// [`Error::Database`] with the file's name when row groups are out of order, or strategies are not those that the log names.
+    pub(super) fn known(&self, file: &PartitionedFile, wanted: &[usize]) -> Result<Vec<Arc<GroupRuns>>> {
+        let known =
+            |&group: &usize| self.groups[group].runs.lock().clone().ok_or_else(|| damaged(file, "it has fewer rows than its footer says"));
+        let runs: Vec<Arc<GroupRuns>> = wanted.iter().map(known).collect::<Result<_>>()?;
+        for pair in runs.windows(2) {
+            if let (Some(before), Some(after)) = (pair[0].last(), pair[1].first())
+                && (before > after || (before == after && self.claim.is_some()))
+            {
+                return Err(damaged(file, &format!("strategy '{after}' is out of order")));
+            }
+        }
+        let ends = runs.first().and_then(|group| group.first()).zip(runs.last().and_then(|group| group.last()));
+        let logged = file.extension::<RunFile>().and_then(|run| run.strategies.as_ref());
+        if let (Some((first, last)), Some(logged)) = (ends, logged)
+            && runs.len() == self.groups.len()
+            && (first, last) != (logged.0.as_str(), logged.1.as_str())
+        {
+            return Err(damaged(file, &format!("it holds '{first}' to '{last}', the log says '{}' to '{}'", logged.0, logged.1)));
+        }
+        Ok(runs)
     }
 
     /// Takes the runs of a dense file's row groups from their dictionaries; returns the groups for which that is not enough.
@@ -163,13 +207,17 @@ impl FileRuns {
         let rows = missing.iter().flat_map(|&group| self.telling_rows(group)).collect::<Vec<_>>();
         let columns = [strategy_index(file)?];
         let extent = Extent { columns: &columns, rows: rows.clone(), total_rows: self.total_rows, batch_rows: NAMES_BATCH_ROWS };
-        let (mut batches, _) = reader.read(file, extent)?;
+        let (mut batches, source) = reader.read(file, extent)?;
         let mut finder = RunFinder { file, owner: self, groups: missing, building: None, last: None };
         let mut rows = rows.into_iter().flatten();
         while let Some(batch) = batches.try_next().await? {
             finder.add(&batch, &mut rows)?;
         }
         finder.close();
+        reader.count_bytes(source.as_ref());
+        if rows.next().is_some() {
+            return Err(damaged(file, "it has fewer rows than its footer says"));
+        }
         Ok(())
     }
 
@@ -257,13 +305,15 @@ impl RunFinder<'_> {
 
 fn row_groups(metadata: &ParquetMetaData) -> Vec<RowGroup> {
     let descriptor = metadata.file_metadata().schema_descr();
-    let strategy = descriptor.columns().iter().position(|column| column.name() == "strategy");
+    let place = |name: &str| descriptor.columns().iter().position(|column| column.name() == name);
+    let (strategy, date) = (place("strategy"), place("date"));
     let mut end = 0;
     let group = |group: &datafusion::parquet::file::metadata::RowGroupMetaData| {
         let start = end;
         end += usize::try_from(group.num_rows()).unwrap_or_default();
         let bounds = strategy.and_then(|index| group.column(index).statistics()).and_then(text_bounds);
-        RowGroup { rows: start..end, bounds, runs: Mutex::default() }
+        let dates = date.and_then(|index| group.column(index).statistics()).and_then(day_bounds);
+        RowGroup { rows: start..end, bounds, dates, runs: Mutex::default() }
     };
     metadata.row_groups().iter().map(group).collect()
 }
@@ -272,6 +322,11 @@ fn text_bounds(statistics: &ParquetStatistics) -> Option<(String, String)> {
     let ParquetStatistics::ByteArray(bytes) = statistics else { return None };
     let text = |bytes: &datafusion::parquet::data_type::ByteArray| bytes.as_utf8().ok().map(str::to_owned);
     bytes.min_opt().and_then(text).zip(bytes.max_opt().and_then(text))
+}
+
+fn day_bounds(statistics: &ParquetStatistics) -> Option<(i32, i32)> {
+    let ParquetStatistics::Int32(days) = statistics else { return None };
+    days.min_opt().copied().zip(days.max_opt().copied())
 }
 
 /// Index of the column `strategy` in the table.

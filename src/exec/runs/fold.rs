@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringViewArray, UInt32Array};
-use datafusion::arrow::compute::{and, cast, filter_record_batch, take, take_record_batch};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringViewArray, UInt32Array};
+use datafusion::arrow::compute::{cast, filter_record_batch, take, take_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -15,7 +15,7 @@ use super::aggregate_exec::RunMetrics;
 use super::groups::Groups;
 use super::keys::Keys;
 use super::merge::PartialGroups;
-use super::pattern::{Pattern, conjunction, evaluate_periods};
+use super::pattern::{Pattern, condition, conjunction, evaluate_periods};
 use super::preparation::{Prepared, PreparedFile};
 use super::query::{GroupColumn, RunQuery};
 use super::rows::{Extent, RowReader};
@@ -80,7 +80,10 @@ impl Work {
         let memory = MemoryConsumer::new("RunAggregateExec").register(self.reader.context().memory_pool());
         let own = self.query.calls.iter().enumerate().filter(|(_, call)| call.shares.is_none());
         let accumulators = own.map(|(index, call)| Ok((index, call.accumulator()?))).collect::<Result<_>>()?;
-        let mut fold = Fold { work: self, unit, keys: self.prepared.keys.clone(), groups: Groups::new(strategies), accumulators, memory };
+        let keys = self.prepared.keys.clone();
+        memory.try_resize(Groups::bytes_for(strategies, keys.count()) + keys.size_bytes())?;
+        let groups = Groups::new(strategies, keys.count());
+        let mut fold = Fold { work: self, unit, keys, groups, accumulators, memory };
         for segment in &unit.segments {
             let file = &self.prepared.files[segment.file];
             fold.read(file, &file.runs[segment.runs.clone()]).await?;
@@ -159,13 +162,8 @@ impl Fold<'_> {
                 (keep, Some(keys))
             }
         };
-        let of_rows = conjunction(&query.row_predicates, &rows)?;
-        let mask = match (of_periods, of_rows) {
-            (Some(a), Some(b)) => Some(and(&a, &b)?),
-            (a, b) => a.or(b),
-        };
+        let mask = conjunction(&query.row_predicates, &rows, of_periods)?;
         let rows = mask.as_ref().map_or_else(|| Ok(rows.clone()), |mask| filter_record_batch(&rows, mask))?;
-        self.groups.widen(&self.keys);
         let keys = Numbered { pattern: file.pattern.as_ref().map(|pattern| pattern.keys.as_slice()), rows: keys.as_deref() };
         let numbers = self.numbers(pieces, mask.as_ref(), &keys);
         self.update(&rows, &numbers)
@@ -180,7 +178,6 @@ impl Fold<'_> {
 
     /// Adds whole strategies of a dense file, the rows of each key together and in time order.
     fn add_by_key(&mut self, pattern: &Pattern, columns: &[usize], batch: &RecordBatch, pieces: &[Piece]) -> Result<()> {
-        self.groups.widen(&self.keys);
         let kept = pattern.by_key.len() * pieces.len();
         let (mut rows, mut periods, mut numbers) = (Vec::with_capacity(kept), Vec::with_capacity(kept), Vec::with_capacity(kept));
         let mut start = 0;
@@ -257,11 +254,11 @@ impl Fold<'_> {
         for (index, accumulator) in &mut self.accumulators {
             let call = &query.calls[*index];
             let arguments: Vec<ArrayRef> = call.arguments.iter().map(|&argument| Arc::clone(&values[argument])).collect();
-            let filter = call.filter.and_then(|filter| values[filter].as_boolean_opt());
+            let filter = call.filter.map(|filter| condition(&values[filter])).transpose()?;
             accumulator.update_batch(&arguments, numbers, filter, groups)?;
         }
         let held: usize = self.accumulators.iter().map(|(_, accumulator)| accumulator.size()).sum();
-        self.memory.try_resize(held + self.groups.size_bytes())
+        self.memory.try_resize(held + self.groups.size_bytes() + self.keys.size_bytes())
     }
 
     fn finish(mut self) -> Result<RecordBatch> {

@@ -7,6 +7,7 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::Result;
+use datafusion::common::utils::normalize_float_zero;
 
 /// Numbers the distinct tuples of group keys in the order in which they come. Without keys there is one empty tuple, number 0.
 #[derive(Debug, Clone)]
@@ -33,7 +34,9 @@ impl Keys {
     /// The number of each row's keys.
     pub(super) fn number(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let Some(converter) = &self.converter else { return Ok(vec![0; rows]) };
-        let converted = converter.convert_columns(columns)?;
+        // -0.0 and 0.0 are one group.
+        let columns: Vec<ArrayRef> = columns.iter().map(normalize_float_zero).collect();
+        let converted = converter.convert_columns(&columns)?;
         let mut numbers = Vec::with_capacity(rows);
         let mut before = None;
         for row in &converted {
@@ -56,6 +59,11 @@ impl Keys {
         self.numbers.insert(row.clone(), number);
         self.rows.push(row);
         number
+    }
+
+    /// Bytes held.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.rows.iter().map(|row| 2 * (row.as_ref().len() + size_of::<OwnedRow>()) + size_of::<u32>()).sum()
     }
 
     /// The key columns of these numbers.

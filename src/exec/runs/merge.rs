@@ -1,5 +1,7 @@
 //! Groups that span strategies: the states of all units, put together in the order of the units.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::Result;
@@ -22,38 +24,41 @@ pub(super) struct PartialGroups {
 /// All groups of the query.
 pub(super) struct Merge<'a> {
     query: &'a RunQuery,
-    keys: Keys,
+    /// `None` until a group has come.
+    keys: Option<Keys>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     memory: MemoryReservation,
-    /// Whether a row has come.
-    any: bool,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn try_new(query: &'a RunQuery, key_types: &[DataType], memory: MemoryReservation) -> Result<Self> {
+    pub(super) fn try_new(query: &'a RunQuery, memory: MemoryReservation) -> Result<Self> {
         let accumulators = query.calls.iter().map(|call| call.accumulator()).collect::<Result<_>>()?;
-        Ok(Self { query, keys: Keys::try_new(key_types)?, accumulators, memory, any: false })
+        Ok(Self { query, keys: None, accumulators, memory })
     }
 
     pub(super) fn add(&mut self, part: &PartialGroups) -> Result<()> {
         if part.groups == 0 {
             return Ok(());
         }
-        self.any = true;
-        let numbers: Vec<usize> = self.keys.number(&part.keys, part.groups)?.into_iter().map(|number| number as usize).collect();
+        // Keys of a unit are plain: what was a dictionary in an expression is its values.
+        let types: Vec<DataType> = part.keys.iter().map(|column| column.data_type().clone()).collect();
+        let keys = match &mut self.keys {
+            Some(keys) => keys,
+            none => none.insert(Keys::try_new(&types)?),
+        };
+        let numbers: Vec<usize> = keys.number(&part.keys, part.groups)?.into_iter().map(|number| number as usize).collect();
         for (accumulator, states) in self.accumulators.iter_mut().zip(&part.states) {
-            accumulator.merge_batch(states, &numbers, self.keys.count())?;
+            accumulator.merge_batch(states, &numbers, keys.count())?;
         }
-        self.memory.try_resize(self.accumulators.iter().map(|accumulator| accumulator.size()).sum())
+        let states: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
+        self.memory.try_resize(states + keys.size_bytes())
     }
 
     /// One row per group; without grouping exactly one, also of no rows.
     pub(super) fn finish(mut self, schema: &SchemaRef) -> Result<RecordBatch> {
-        if !self.any && self.query.groups.is_empty() {
-            return self.of_no_rows(schema);
-        }
-        let groups = self.keys.count();
-        let keys = self.keys.columns(0..groups as u32)?;
+        let Some(keys) = &self.keys else { return self.of_no_rows(schema) };
+        let groups = keys.count();
+        let keys = keys.columns(0..groups as u32)?;
         let mut columns: Vec<ArrayRef> = vec![];
         for column in &self.query.groups {
             if let GroupColumn::Key(key) = column {
@@ -67,6 +72,9 @@ impl<'a> Merge<'a> {
     }
 
     fn of_no_rows(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        if !self.query.groups.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(schema)));
+        }
         let value = |call: &RunCall| call.function.create_accumulator()?.evaluate()?.to_array();
         result_batch(schema, self.query.calls.iter().map(value).collect::<Result<_>>()?, 1)
     }

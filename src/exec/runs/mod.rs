@@ -10,7 +10,7 @@
 //!                DataSourceExec: file_groups={4 groups: [[year=2021/..], ..]}, projection=[date, zone, strategy, pnl]
 //!
 //! after:   RunAggregateExec: gby=[strategy], aggr=[max_drawdown_pnl(pnl) ORDER BY [date]]
-//!            RunScanExec: files=4, rows=25000000, decoded=[pnl], periods: zone = 'A'
+//!            RunScanExec: files=4, rows=25000000, columns=[pnl, zone], periods: zone = 'A'
 //! ```
 //!
 //! 1. `rule` recognises the plan and writes its expressions over the table's columns (`query`); it declines what it cannot keep exact.

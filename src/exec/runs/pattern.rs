@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{and, prep_null_mask_filter};
+use datafusion::arrow::compute::{and, filter_record_batch, prep_null_mask_filter};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_expr::PhysicalExpr;
@@ -76,7 +76,7 @@ impl PeriodValues {
         if !columns.iter().filter(|index| context(index)).all(shared) {
             return Ok(None);
         }
-        let batch = first_periods(reader, file, (runs, claim.periods), &columns).await?;
+        let batch = first_periods(reader, file, runs, &columns).await?;
         let column = |index: &usize| columns.iter().position(|known| known == index).map(|at| Arc::clone(batch.column(at)));
         let positions = query.row_layout.columns.iter().enumerate();
         let tiles = positions.filter(|(_, index)| repeats(index)).filter_map(|(at, index)| Some((at, column(index)?))).collect();
@@ -91,29 +91,44 @@ impl PeriodValues {
     }
 }
 
-async fn first_periods(reader: &RowReader, file: &PartitionedFile, runs: (&FileRuns, usize), columns: &[usize]) -> Result<RecordBatch> {
-    let (runs, periods) = runs;
+/// The rows of the first strategy.
+async fn first_periods(reader: &RowReader, file: &PartitionedFile, runs: &FileRuns, columns: &[usize]) -> Result<RecordBatch> {
+    let periods = runs.claim().map_or(0, |claim| claim.periods);
     let extent = Extent { columns, rows: std::iter::once(0..periods).collect(), total_rows: runs.total_rows(), batch_rows: periods };
-    let (batches, _) = reader.read(file, extent)?;
+    let (batches, source) = reader.read(file, extent)?;
     let batches: Vec<RecordBatch> = batches.try_collect().await?;
+    reader.count_bytes(source.as_ref());
     let first = batches.first().ok_or_else(|| internal_datafusion_err!("{} gave no rows", file.path()))?;
     Ok(datafusion::arrow::compute::concat_batches(&first.schema(), &batches)?)
 }
 
-/// Which rows of a batch in the period layout the predicates keep (`None` for all), and the number of each row's keys.
+/// Which rows of a batch in the period layout the predicates keep (`None` for all), and the number of each kept row's keys.
 pub(super) fn evaluate_periods(query: &RunQuery, keys: &mut Keys, batch: &RecordBatch) -> Result<(Option<BooleanArray>, Vec<u32>)> {
-    let keep = conjunction(&query.period_predicates, batch)?;
-    let rows = batch.num_rows();
-    let columns = query.keys.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
-    Ok((keep, keys.number(&columns, rows)?))
+    let keep = conjunction(&query.period_predicates, batch, None)?;
+    // A key need not have a value where a predicate has excluded the row.
+    let kept = keep.as_ref().map_or_else(|| Ok(batch.clone()), |keep| filter_record_batch(batch, keep))?;
+    let rows = kept.num_rows();
+    let columns = query.keys.iter().map(|key| key.evaluate(&kept)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+    let numbers = keys.number(&columns, rows)?;
+    let Some(keep) = keep else { return Ok((None, numbers)) };
+    let mut kept = numbers.into_iter();
+    let scattered = keep.values().iter().map(|kept_here| if kept_here { kept.next().unwrap_or_default() } else { 0 }).collect();
+    Ok((Some(keep), scattered))
 }
 
-/// Rows for which all predicates are true; `None` without predicates.
-pub(super) fn conjunction(predicates: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Option<BooleanArray>> {
-    let mut kept = None;
+/// Rows of `kept` (`None`: all) for which all predicates are true, each evaluated where those before it are; `None` for all rows.
+pub(super) fn conjunction(
+    predicates: &[Arc<dyn PhysicalExpr>],
+    batch: &RecordBatch,
+    mut kept: Option<BooleanArray>,
+) -> Result<Option<BooleanArray>> {
     for predicate in predicates {
-        let values = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
-        let values = values.as_boolean_opt().ok_or_else(|| internal_datafusion_err!("{predicate} is no condition"))?;
+        let values = match &kept {
+            None => predicate.evaluate(batch)?,
+            Some(kept) => predicate.evaluate_selection(batch, kept)?,
+        };
+        let values = values.into_array(batch.num_rows())?;
+        let values = condition(&values)?;
         let values = if values.null_count() > 0 { prep_null_mask_filter(values) } else { values.clone() };
         kept = Some(match kept {
             None => values,
@@ -121,4 +136,9 @@ pub(super) fn conjunction(predicates: &[Arc<dyn PhysicalExpr>], batch: &RecordBa
         });
     }
     Ok(kept)
+}
+
+/// The values of a condition.
+pub(super) fn condition(values: &ArrayRef) -> Result<&BooleanArray> {
+    values.as_boolean_opt().ok_or_else(|| internal_datafusion_err!("a condition of type {}", values.data_type()))
 }

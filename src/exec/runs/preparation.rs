@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_datafusion_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_expr::{PhysicalExpr, conjunction as all_of};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     /// Keys that the patterns have.
     pub(super) keys: Keys,
     pub(super) units: Vec<Unit>,
+    /// Row groups of the files that may hold selected strategies, and those that cannot.
+    pub(super) row_groups: (usize, usize),
 }
 
 /// A file with rows to read.
@@ -85,7 +87,9 @@ fn pruned(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<PartitionedFile>> 
 
 async fn open(query: &RunQuery, reader: &RowReader, file: PartitionedFile) -> Result<OpenedFile> {
     let cache = reader.context().session_config().get_extension::<RunCache>().unwrap_or_default();
-    let runs = match cache.get(&file) {
+    let known = cache.get(&file);
+    let mut new = known.is_none();
+    let runs = match known {
         Some(known) => known,
         None => Arc::new(FileRuns::open(reader, &file).await?),
     };
@@ -95,10 +99,14 @@ async fn open(query: &RunQuery, reader: &RowReader, file: PartitionedFile) -> Re
         reader.metadata(&file, true).await?;
     }
     let wanted = if selective { groups_to_read(query, &runs)? } else { (0..runs.row_group_count()).collect() };
-    let groups = runs.runs(reader, &file, &wanted).await?;
-    cache.put(&file, Arc::clone(&runs));
-    let selected = groups.into_iter().map(|group| Ok((Arc::clone(&group), selection(query, &group)?))).collect::<Result<_>>()?;
-    let periods = PeriodValues::read(reader, &file, &runs, query).await?;
+    new |= runs.find(reader, &file, &wanted).await?;
+    if new {
+        cache.put(&file, Arc::clone(&runs));
+    }
+    let groups = runs.known(&file, &wanted)?;
+    let selected: Vec<_> = groups.into_iter().map(|group| Ok((Arc::clone(&group), selection(query, &group)?))).collect::<Result<_>>()?;
+    let any = selected.iter().any(|(_, kept)| kept.as_ref().is_none_or(|kept| kept.contains(&true)));
+    let periods = if any { PeriodValues::read(reader, &file, &runs, query).await? } else { None };
     Ok(OpenedFile { file, runs, selected, periods })
 }
 
@@ -125,14 +133,16 @@ fn may_hold(predicates: &[Arc<dyn PhysicalExpr>], schema: SchemaRef, parts: Vec<
 fn selection(query: &RunQuery, group: &GroupRuns) -> Result<Option<Vec<bool>>> {
     let names: ArrayRef = Arc::new(group.names.clone());
     let batch = RecordBatch::try_new(strategy_schema(), vec![names])?;
-    let kept = conjunction(&query.strategy_predicates, &batch)?;
+    let kept = conjunction(&query.strategy_predicates, &batch, None)?;
     Ok(kept.map(|kept| kept.values().iter().collect()))
 }
 
 fn assemble(query: &RunQuery, scan: &RunScanExec, opened: Vec<OpenedFile>) -> Result<Prepared> {
+    let read: usize = opened.iter().map(|file| file.selected.len()).sum();
+    let all: usize = opened.iter().map(|file| file.runs.row_group_count()).sum();
     let lists: Vec<Vec<(&str, usize, usize)>> = opened.iter().map(OpenedFile::selected_runs).collect();
     let names = union(&lists);
-    let runs: Vec<Vec<Run>> = lists.iter().map(|list| numbered(list, &names)).collect();
+    let runs: Vec<Vec<Run>> = lists.iter().map(|list| numbered(list, &names)).collect::<Result<_>>()?;
     let names = StringViewArray::from_iter_values(&names);
     let mut keys = Keys::try_new(&key_types(query, scan)?)?;
     let mut files = vec![];
@@ -144,11 +154,11 @@ fn assemble(query: &RunQuery, scan: &RunScanExec, opened: Vec<OpenedFile>) -> Re
         }
     }
     let units = cut(names.len(), &files.iter().map(|file| file.runs.as_slice()).collect::<Vec<_>>());
-    Ok(Prepared { files, names, keys, units })
+    Ok(Prepared { files, names, keys, units, row_groups: (read, all - read) })
 }
 
 /// Types of the group keys.
-pub(super) fn key_types(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<DataType>> {
+fn key_types(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<DataType>> {
     let schema = query.period_layout.schema(scan.table().table_schema())?;
     query.keys.iter().map(|key| key.data_type(&schema)).collect()
 }
@@ -180,11 +190,14 @@ fn union<'a>(lists: &[Vec<(&'a str, usize, usize)>]) -> Vec<&'a str> {
     union
 }
 
-fn numbered(list: &[(&str, usize, usize)], names: &[&str]) -> Vec<Run> {
+fn numbered(list: &[(&str, usize, usize)], names: &[&str]) -> Result<Vec<Run>> {
     let mut number = 0;
     let run = |&(name, start, rows): &(&str, usize, usize)| {
-        number += names[number..].partition_point(|known| *known < name).min(names.len() - number);
-        Run { strategy: number as u32, start, rows: rows as u32 }
+        number += names[number..].partition_point(|known| *known < name);
+        let found = names.get(number) == Some(&name);
+        found
+            .then_some(Run { strategy: number as u32, start, rows: rows as u32 })
+            .ok_or_else(|| internal_datafusion_err!("'{name}' is out of order"))
     };
     list.iter().map(run).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use datafusion::common::Result;
@@ -24,6 +25,8 @@ pub(super) struct RowReader {
     url: ObjectStoreUrl,
     table: TableSchema,
     context: Arc<TaskContext>,
+    /// Bytes read before the first unit.
+    bytes: Arc<AtomicUsize>,
 }
 
 /// Which part of a file to read.
@@ -40,7 +43,7 @@ pub(super) struct Extent<'a> {
 
 impl RowReader {
     pub(super) fn new(url: ObjectStoreUrl, table: TableSchema, context: Arc<TaskContext>) -> Self {
-        Self { url, table, context }
+        Self { url, table, context, bytes: Arc::default() }
     }
 
     pub(super) fn context(&self) -> &Arc<TaskContext> {
@@ -62,13 +65,25 @@ impl RowReader {
             .await
     }
 
+    /// Adds what a finished read has taken from the store.
+    pub(super) fn count_bytes(&self, source: &dyn ExecutionPlan) {
+        self.bytes.fetch_add(bytes_scanned(source), Ordering::Relaxed);
+    }
+
+    /// Bytes counted so far.
+    pub(super) fn bytes_read(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// A range of the file's bytes.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(super) async fn bytes(&self, file: &PartitionedFile, range: Range<u64>) -> Result<Bytes> {
         let store = self.context.runtime_env().object_store(&self.url)?;
-        Ok(store.get_range(&file.object_meta.location, range).await?)
+        let bytes = store.get_range(&file.object_meta.location, range).await?;
+        self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        Ok(bytes)
     }
 
     /// The rows as a stream, and the operator that makes it, which has the figures of the read.
@@ -91,4 +106,9 @@ impl RowReader {
         let exec = DataSourceExec::from_data_source(config);
         Ok((exec.execute(0, Arc::clone(&self.context))?, exec))
     }
+}
+
+/// Bytes that a finished read has taken from the store.
+pub(super) fn bytes_scanned(source: &dyn ExecutionPlan) -> usize {
+    source.metrics().and_then(|metrics| metrics.sum_by_name("bytes_scanned")).map_or(0, |bytes| bytes.as_usize())
 }

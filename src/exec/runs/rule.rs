@@ -29,8 +29,8 @@ use crate::config::SqlOptions;
 /// Puts `RunAggregateExec` in the place of an aggregation over a strategy table, however many projections and filters lie between.
 ///
 /// Declines, so that DataFusion's own plan stays, with the same answer: files of other programs or files that overlap in time; grouping
-/// sets, grouping by values of rows or by expressions of the strategy; volatile expressions; limits; an order other than that of time; and,
-/// where groups span strategies, functions that need an order or keep their rows.
+/// sets, grouping by values of rows or by expressions of the strategy; volatile expressions; limits; DataFusion's functions in another order than
+/// that of time; and, where groups span strategies, functions that need an order, `DISTINCT`, and metrics that keep their rows.
 ///
 /// Belongs before the rules that distribute and sort. Results are the same without it, and `SET tranchedb.run_aggregate = false` leaves it out.
 #[derive(Debug, Default, Clone, Copy)]

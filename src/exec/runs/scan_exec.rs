@@ -19,7 +19,7 @@ use super::file::RunFile;
 use super::rows::RowReader;
 use super::rule::in_time_order;
 
-/// A scan of a strategy table that [`super::RunAggregateExec`] reads run by run.
+/// A scan of a strategy table that `RunAggregateExec` reads run by run.
 ///
 /// Executed by itself it gives the rows as DataFusion's scan does, in whose place it stands.
 #[derive(Debug)]

@@ -83,6 +83,10 @@ impl<S: Sides> State for LowerPartial<S> {
         Self { tally, target: constants.period_rate(), sums, falls_short: false, sides: PhantomData }
     }
 
+    fn begins_like(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+
     #[inline]
     fn push(&mut self, x: f64) {
         if !self.tally.admits(x) {

@@ -43,6 +43,11 @@ pub(crate) trait State: Clone + Debug + Send + Sync + 'static {
     /// The state of no rows.
     fn new(constants: &Constants) -> Self;
 
+    /// Whether two states of no rows are the same: whether the constants that [`Self::new`] has used are.
+    fn begins_like(&self, _: &Self) -> bool {
+        true
+    }
+
     /// Adds a row.
     fn push(&mut self, row: Self::Row);
 

@@ -145,7 +145,7 @@ impl State for CurrencySegment {
     }
 
     fn push_all(&mut self, rows: &[f64]) {
-        if !self.tally.admits_all(rows) || !self.sum.value().is_finite() {
+        if !self.sum.value().is_finite() || !self.tally.admits_all(rows) {
             rows.iter().for_each(|&x| self.push(x));
             return;
         }
