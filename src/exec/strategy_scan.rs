@@ -26,7 +26,7 @@ use datafusion_functions_finance::TimeOrder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::runs::RunFile;
+use super::runs::{RowReader, RunFile, hold_other_strategies, overlapping};
 use crate::error::Result;
 use crate::storage::{FinishedFile, PartitionKey, Root, StrategyChange, StrategyFile, StrategyShape, StrategyTable};
 
@@ -100,6 +100,18 @@ impl StrategyScan {
         Ok(TableSchema::builder(self.shape.read_schema()).with_table_partition_cols(partition.collect::<DfResult<Vec<_>>>()?).build())
     }
 
+    /// The files with what is known of each.
+    async fn partitioned_files(&self, reader: &RowReader) -> Vec<PartitionedFile> {
+        let shape = Arc::new(self.shape.clone());
+        let files: Vec<PartitionedFile> = self.files.iter().map(|file| file.partitioned(&shape, false)).collect();
+        if overlapping(&files).is_empty() {
+            return files;
+        }
+        // A file that cannot be read is the business of the query that needs it.
+        let apart = hold_other_strategies(reader, &files).await.unwrap_or(false);
+        self.files.iter().map(|file| file.partitioned(&shape, apart)).collect()
+    }
+
     /// Ordering that every file has; none when another program has added files.
     fn file_ordering(&self) -> DfResult<Option<LexOrdering>> {
         if !self.files.iter().all(|file| file.sorted) {
@@ -133,12 +145,12 @@ impl From<&StrategyFile> for ScannedFile {
 }
 
 impl ScannedFile {
-    fn partitioned(&self, shape: &Arc<StrategyShape>) -> PartitionedFile {
+    fn partitioned(&self, shape: &Arc<StrategyShape>, apart: bool) -> PartitionedFile {
         let values = self.key.values().into_iter().map(|(_, value)| ScalarValue::Int32(Some(value))).collect();
         let mut file = PartitionedFile::new_from_meta(self.meta.clone());
         file.partition_values = values;
         let (dates, strategies) = (self.dates, self.strategies.clone());
-        let facts = RunFile { shape: Arc::clone(shape), rows: self.rows, dates, strategies, sorted: self.sorted };
+        let facts = RunFile { shape: Arc::clone(shape), rows: self.rows, dates, strategies, sorted: self.sorted, apart };
         file.with_statistics(Arc::new(self.statistics(&shape.read_schema()))).with_extension(facts)
     }
 
@@ -198,13 +210,14 @@ impl TableProvider for StrategyScan {
         // Footers are kept for the next query: a file of a strategy table never changes under its name.
         let runtime = state.runtime_env();
         let footers = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, runtime.cache_manager.get_file_metadata_cache());
+        let table_files = files.clone();
         let mut source = ParquetSource::new(files).with_pushdown_filters(false).with_parquet_file_reader_factory(Arc::new(footers));
         if let Some(filter) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
         }
-        let shape = Arc::new(self.shape.clone());
-        let groups = self.files.iter().map(|file| FileGroup::new(vec![file.partitioned(&shape)])).collect();
+        let reader = RowReader::new(url.clone(), table_files, state.task_ctx());
+        let groups = self.partitioned_files(&reader).await.into_iter().map(|file| FileGroup::new(vec![file])).collect();
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_output_ordering(self.file_ordering()?.into_iter().collect())

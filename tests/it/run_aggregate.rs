@@ -190,6 +190,22 @@ async fn files_that_the_dates_exclude_are_not_opened() {
 }
 
 #[tokio::test]
+async fn parts_of_a_table_whose_names_interleave_are_read_run_by_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = Engine::open(&folder.path().join("db").to_string_lossy()).await.expect("engine");
+    let lines = ["2024-01-01,Monday,1,2", "2024-01-02,Tuesday,4,5"];
+    for (name, header) in [("a.csv", "Date,Day,S1,S3"), ("b.csv", "Date,Day,S2,S4")] {
+        import(&engine, &legacy_csv(folder.path(), name, header, &lines), "parts").await;
+    }
+    agrees(&engine, "SELECT strategy, max_drawdown_pnl(pnl), sum(pnl) FROM parts GROUP BY strategy").await;
+    // A row of a strategy that is there, in a file of its own among the dates of another.
+    engine.sql("INSERT INTO parts VALUES ('2024-01-03', 'Wednesday', 'S1', 7.0, 2024)").await.expect("inserted");
+    engine.sql("INSERT INTO parts VALUES ('2024-01-01', 'Monday', 'S5', 7.0, 2024)").await.expect("inserted");
+    let found = rows(&engine, "SELECT strategy, count(*), sum(pnl) FROM parts GROUP BY strategy ORDER BY strategy").await;
+    assert_eq!(found, ["S1|3|12.0", "S2|2|5.0", "S3|2|7.0", "S4|2|7.0", "S5|1|7.0"]);
+}
+
+#[tokio::test]
 async fn strategies_come_in_order_without_a_sort() {
     let (_folder, engine) = database().await;
     let plan = plan(&engine, "SELECT strategy, sum(pnl) FROM ragged GROUP BY strategy ORDER BY strategy").await;

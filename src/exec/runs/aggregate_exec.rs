@@ -208,7 +208,7 @@ fn finished(work: Work, threads: usize) -> futures::stream::BoxStream<'static, R
     let units = 0..work.prepared.units.len();
     let start = move |unit: usize| {
         let work = work.clone();
-        SpawnedTask::spawn(async move { work.finished(unit).await }).join_unwind()
+        SpawnedTask::spawn(async move { work.finished(unit).await }).join()
     };
     futures::stream::iter(units).map(start).buffered(threads).map(|joined| joined.map_err(panicked)?).boxed()
 }
@@ -220,7 +220,7 @@ async fn merged(work: Work, operator: &RunAggregateExec, threads: usize) -> Resu
     let mut merge = Merge::try_new(&operator.query, memory)?;
     let start = |unit: usize| {
         let work = work.clone();
-        SpawnedTask::spawn(async move { work.partial(unit).await }).join_unwind()
+        SpawnedTask::spawn(async move { work.partial(unit).await }).join()
     };
     let mut parts = futures::stream::iter(units).map(start).buffered(threads);
     while let Some(joined) = parts.next().await {

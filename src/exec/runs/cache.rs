@@ -22,6 +22,8 @@ pub struct RunCache(Mutex<Entries>);
 struct Entries {
     by_path: HashMap<Path, (u64, Arc<FileRuns>)>,
     oldest_first: VecDeque<Path>,
+    /// Files that were last compared by their strategies, and whether they share none.
+    apart: Option<(Vec<Path>, bool)>,
 }
 
 impl RunCache {
@@ -30,6 +32,17 @@ impl RunCache {
         let entries = self.0.lock();
         let (size, runs) = entries.by_path.get(&file.object_meta.location)?;
         (*size == file.object_meta.size).then(|| Arc::clone(runs))
+    }
+
+    /// Whether these files, which overlap in time, share no strategy, if that is known.
+    pub(super) fn apart(&self, files: &[Path]) -> Option<bool> {
+        let entries = self.0.lock();
+        entries.apart.as_ref().filter(|(known, _)| known == files).map(|(_, apart)| *apart)
+    }
+
+    /// Keeps the answer to [`Self::apart`].
+    pub(super) fn keep_apart(&self, files: Vec<Path>, apart: bool) {
+        self.0.lock().apart = Some((files, apart));
     }
 
     /// Keeps the runs of a file.

@@ -33,6 +33,8 @@ pub(crate) struct RunFile {
     pub(crate) strategies: Option<(String, String)>,
     /// Whether the rows are in file order.
     pub(crate) sorted: bool,
+    /// Whether files that overlap this one in time are known to hold other strategies, whatever the range of their names.
+    pub(crate) apart: bool,
 }
 
 /// The runs of a file, as far as queries have needed them. Shared by all queries of a session.

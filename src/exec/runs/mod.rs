@@ -41,4 +41,7 @@ mod units;
 
 pub use cache::RunCache;
 pub(in crate::exec) use file::RunFile;
+pub(in crate::exec) use preparation::hold_other_strategies;
+pub(in crate::exec) use rows::RowReader;
 pub use rule::RunAggregate;
+pub(in crate::exec) use rule::overlapping;

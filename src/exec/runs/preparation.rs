@@ -1,5 +1,6 @@
 //! What a query needs to know before the first row is decoded: files, strategies, periods, units.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
@@ -7,22 +8,28 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_datafusion_err};
+use datafusion::common::{HashMap, HashSet};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_expr::{PhysicalExpr, conjunction as all_of};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
 
-use super::cache::RunCache;
-use super::file::{FileRuns, GroupRuns};
+use super::file::{FileRuns, GroupRuns, unreadable};
 use super::keys::Keys;
 use super::pattern::{Pattern, PeriodValues, conjunction};
 use super::query::RunQuery;
 use super::rows::RowReader;
+use super::rule::overlapping;
 use super::scan_exec::RunScanExec;
 use super::units::{Run, Unit, cut};
+use crate::error::Error;
 
 /// Names in an `IN` list by which row groups are still pruned.
 const MOST_LISTED: usize = 1024;
+
+/// Overlapping pairs of files that are compared by name at most.
+const MOST_PAIRS: usize = 10_000;
 
 /// Everything that the units share.
 #[derive(Debug)]
@@ -65,12 +72,13 @@ struct OpenedFile {
 pub(super) async fn prepare(query: &Arc<RunQuery>, scan: &RunScanExec, reader: &RowReader) -> Result<Prepared> {
     let files = pruned(query, scan)?;
     let open = |file: PartitionedFile| {
-        let (query, reader) = (Arc::clone(query), reader.clone());
-        SpawnedTask::spawn(async move { open(&query, &reader, file).await }).join_unwind()
+        let (query, reader, opened) = (Arc::clone(query), reader.clone(), file.clone());
+        let task = SpawnedTask::spawn(async move { open(&query, &reader, file).await });
+        // A footer with a changed byte may make the Parquet reader panic.
+        async move { task.join().await.unwrap_or_else(|panicked| Err(unreadable(&opened, panicked))) }
     };
     let threads = reader.context().session_config().target_partitions();
-    let opened = futures::stream::iter(files).map(open).buffered(threads.max(1)).map(|joined| joined.map_err(panicked)?);
-    let opened: Vec<OpenedFile> = opened.try_collect().await?;
+    let opened: Vec<OpenedFile> = futures::stream::iter(files).map(open).buffered(threads.max(1)).try_collect().await?;
     assemble(query, scan, opened)
 }
 
@@ -86,28 +94,70 @@ fn pruned(query: &RunQuery, scan: &RunScanExec) -> Result<Vec<PartitionedFile>> 
 }
 
 async fn open(query: &RunQuery, reader: &RowReader, file: PartitionedFile) -> Result<OpenedFile> {
-    let cache = reader.context().session_config().get_extension::<RunCache>().unwrap_or_default();
-    let known = cache.get(&file);
-    let mut new = known.is_none();
-    let runs = match known {
-        Some(known) => known,
-        None => Arc::new(FileRuns::open(reader, &file).await?),
-    };
+    let runs = known_file(reader, &file).await?;
     let selective = !query.strategy_predicates.is_empty();
     if selective {
         // A few strategies of many: with the places of the pages only theirs are read.
         reader.metadata(&file, true).await?;
     }
     let wanted = if selective { groups_to_read(query, &runs)? } else { (0..runs.row_group_count()).collect() };
-    new |= runs.find(reader, &file, &wanted).await?;
-    if new {
-        cache.put(&file, Arc::clone(&runs));
-    }
-    let groups = runs.known(&file, &wanted)?;
+    let groups = groups_of(reader, &file, &runs, &wanted).await?;
     let selected: Vec<_> = groups.into_iter().map(|group| Ok((Arc::clone(&group), selection(query, &group)?))).collect::<Result<_>>()?;
     let any = selected.iter().any(|(_, kept)| kept.as_ref().is_none_or(|kept| kept.contains(&true)));
     let periods = if any { PeriodValues::read(reader, &file, &runs, query).await? } else { None };
     Ok(OpenedFile { file, runs, selected, periods })
+}
+
+/// A file with what earlier queries have found of it.
+async fn known_file(reader: &RowReader, file: &PartitionedFile) -> Result<Arc<FileRuns>> {
+    match reader.cache().get(file) {
+        Some(known) => Ok(known),
+        None => Ok(Arc::new(FileRuns::open(reader, file).await?)),
+    }
+}
+
+/// The runs of the row groups `wanted`, which the session keeps.
+async fn groups_of(reader: &RowReader, file: &PartitionedFile, runs: &Arc<FileRuns>, wanted: &[usize]) -> Result<Vec<Arc<GroupRuns>>> {
+    if runs.find(reader, file, wanted).await? {
+        reader.cache().put(file, Arc::clone(runs));
+    }
+    runs.known(file, wanted)
+}
+
+/// Whether files whose dates and names overlap hold different strategies all the same: parts of one import, whose names interleave. Looks
+/// into just those files.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(in crate::exec) async fn hold_other_strategies(reader: &RowReader, files: &[PartitionedFile]) -> Result<bool> {
+    let pairs = overlapping(files);
+    let places: BTreeSet<usize> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
+    let paths: Vec<Path> = places.iter().map(|&place| files[place].path().clone()).collect();
+    if let Some(known) = reader.cache().apart(&paths) {
+        return Ok(known);
+    }
+    let apart = pairs.len() <= MOST_PAIRS && share_no_strategy(reader, files, &pairs).await?;
+    reader.cache().keep_apart(paths, apart);
+    Ok(apart)
+}
+
+async fn share_no_strategy(reader: &RowReader, files: &[PartitionedFile], pairs: &[(usize, usize)]) -> Result<bool> {
+    let mut names: HashMap<usize, Vec<Arc<GroupRuns>>> = HashMap::default();
+    for &(a, b) in pairs {
+        for file in [a, b] {
+            if !names.contains_key(&file) {
+                let runs = known_file(reader, &files[file]).await?;
+                let all: Vec<usize> = (0..runs.row_group_count()).collect();
+                names.insert(file, groups_of(reader, &files[file], &runs, &all).await?);
+            }
+        }
+        let of = |file: &usize| names.get(file).into_iter().flatten().flat_map(|group| group.names.iter().flatten());
+        let known: HashSet<&str> = of(&a).collect();
+        if of(&b).any(|name| known.contains(name)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn strategy_schema() -> Arc<Schema> {
@@ -153,7 +203,8 @@ fn assemble(query: &RunQuery, scan: &RunScanExec, opened: Vec<OpenedFile>) -> Re
             files.push(PreparedFile { file: opened.file, total_rows: opened.runs.total_rows(), runs, pattern });
         }
     }
-    let units = cut(names.len(), &files.iter().map(|file| file.runs.as_slice()).collect::<Vec<_>>());
+    let selected = !query.strategy_predicates.is_empty();
+    let units = cut(names.len(), selected, &files.iter().map(|file| file.runs.as_slice()).collect::<Vec<_>>());
     Ok(Prepared { files, names, keys, units, row_groups: (read, all - read) })
 }
 
@@ -202,6 +253,7 @@ fn numbered(list: &[(&str, usize, usize)], names: &[&str]) -> Result<Vec<Run>> {
     list.iter().map(run).collect()
 }
 
+/// A unit that panicked, as the Parquet reader may on a damaged file.
 pub(super) fn panicked(error: tokio::task::JoinError) -> DataFusionError {
-    DataFusionError::ExecutionJoin(Box::new(error))
+    Error::storage("reading the rows of a strategy table", error).into()
 }

@@ -19,9 +19,11 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectStoreExt;
 
+use super::cache::RunCache;
+
 /// Reads files of one strategy table by DataFusion's Parquet source, which adapts old files to the table's columns.
 #[derive(Debug, Clone)]
-pub(super) struct RowReader {
+pub(in crate::exec) struct RowReader {
     url: ObjectStoreUrl,
     table: TableSchema,
     context: Arc<TaskContext>,
@@ -42,7 +44,7 @@ pub(super) struct Extent<'a> {
 }
 
 impl RowReader {
-    pub(super) fn new(url: ObjectStoreUrl, table: TableSchema, context: Arc<TaskContext>) -> Self {
+    pub(in crate::exec) fn new(url: ObjectStoreUrl, table: TableSchema, context: Arc<TaskContext>) -> Self {
         Self { url, table, context, bytes: Arc::default() }
     }
 
@@ -63,6 +65,11 @@ impl RowReader {
             .with_page_index_policy(Some(policy))
             .fetch_metadata()
             .await
+    }
+
+    /// What earlier queries of the session have found.
+    pub(super) fn cache(&self) -> Arc<RunCache> {
+        self.context.session_config().get_extension::<RunCache>().unwrap_or_default()
     }
 
     /// Adds what a finished read has taken from the store.

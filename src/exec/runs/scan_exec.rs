@@ -38,9 +38,8 @@ impl RunScanExec {
     /// In the place of `source`; `None` when its files are not all of a strategy table, in order, and apart in time.
     pub(super) fn try_new(source: &DataSourceExec, config: &FileScanConfig, mut files: Vec<PartitionedFile>) -> Option<Self> {
         files.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
-        let runs = files.iter().map(|file| file.extension::<RunFile>()).collect::<Option<Vec<_>>>()?;
-        let slotted = runs.first().is_some_and(|run| run.shape.has_slot());
-        in_time_order(&runs).then(|| Self {
+        let slotted = files.first().and_then(|file| file.extension::<RunFile>()).is_some_and(|run| run.shape.has_slot());
+        in_time_order(&files).then(|| Self {
             source: Arc::new(source.clone()),
             url: config.object_store_url.clone(),
             table: config.file_source().table_schema().clone(),

@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Rows that a unit reads of one file, about: those of one row group of our files.
 const UNIT_FILE_ROWS: usize = 262_144;
 
-/// Units that a query should have at least, so that several threads share the work of reading a page for each of a few strategies, ...
+/// Units that a query of a few strategies should have, so that several threads share the work of reading a page for each, ...
 const LEAST_UNITS: usize = 4;
 
 /// ... as long as each has this many runs.
@@ -38,22 +38,27 @@ pub(super) struct Segment {
     pub(super) runs: Range<usize>,
 }
 
-/// Cuts `strategies` strategies into units. `files` are the runs of each file, by strategy.
-pub(super) fn cut(strategies: usize, files: &[&[Run]]) -> Vec<Unit> {
-    let width = strategies_per_unit(strategies, files);
+/// Cuts `strategies` strategies into units; `selected` when they are chosen out of more, so that a unit reads pages instead of row groups.
+/// `files` are the runs of each file, by strategy.
+pub(super) fn cut(strategies: usize, selected: bool, files: &[&[Run]]) -> Vec<Unit> {
+    let whole_groups = strategies_per_group(files);
+    let width = if selected { whole_groups.min(share_of(strategies, files)) } else { whole_groups };
     let starts = (0..strategies).step_by(width);
     starts.map(|start| unit(start..(start + width).min(strategies), files)).collect()
 }
 
-/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups. A few strategies are shared out evenly.
-fn strategies_per_unit(strategies: usize, files: &[&[Run]]) -> usize {
+/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups.
+fn strategies_per_group(files: &[&[Run]]) -> usize {
     let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max().unwrap_or(1).max(1);
-    let runs: usize = files.iter().map(|runs| runs.len()).sum();
-    let units = (runs / LEAST_UNIT_RUNS).clamp(1, LEAST_UNITS);
     let fitting = UNIT_FILE_ROWS.div_ceil(longest);
     let above = fitting.next_power_of_two();
-    let whole_groups = if above / 2 * above > fitting * fitting { above / 2 } else { above };
-    whole_groups.min(strategies.div_ceil(units)).max(1)
+    if above / 2 * above > fitting * fitting { above / 2 } else { above }.max(1)
+}
+
+/// A few strategies shared out evenly.
+fn share_of(strategies: usize, files: &[&[Run]]) -> usize {
+    let runs: usize = files.iter().map(|runs| runs.len()).sum();
+    strategies.div_ceil((runs / LEAST_UNIT_RUNS).clamp(1, LEAST_UNITS)).max(1)
 }
 
 fn unit(strategies: Range<usize>, files: &[&[Run]]) -> Unit {
@@ -90,7 +95,7 @@ mod tests {
     #[test]
     fn every_run_lies_in_exactly_one_unit() {
         let (early, late) = (runs(0..3000, 250), runs(500..2900, 252));
-        let units = cut(3000, &[&early, &late]);
+        let units = cut(3000, false, &[&early, &late]);
         assert!(units.len() >= 2, "{} units", units.len());
         for (file, all) in [&early, &late].into_iter().enumerate() {
             let parts = units.iter().flat_map(|unit| &unit.segments).filter(|segment| segment.file == file);
@@ -107,8 +112,14 @@ mod tests {
 
     #[test]
     fn small_tables_are_one_unit() {
-        assert_eq!(cut(40, &[&runs(0..40, 100)]).len(), 1);
-        assert!(cut(0, &[]).is_empty());
+        assert_eq!(cut(400, false, &[&runs(0..400, 100)]).len(), 1);
+        assert!(cut(0, false, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_few_of_many_strategies_are_shared_out() {
+        assert_eq!(cut(200, true, &[&runs(0..200, 100)]).len(), 4);
+        assert_eq!(cut(8, true, &[&runs(0..8, 100)]).len(), 1);
     }
 
     #[test]
