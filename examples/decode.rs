@@ -3,6 +3,8 @@
 //! `cargo run --release --example decode -- FOLDER [THREADS] [REPEATS]` reads the column `pnl` of all Parquet files below the folder with the
 //! parquet crate alone, row group by row group on so many threads, and prints seconds and values of each repeat.
 
+#![expect(clippy::print_stdout, reason = "it reports on the terminal")]
+
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};

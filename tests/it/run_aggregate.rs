@@ -45,8 +45,9 @@ async fn change(engine: &Engine) {
 /// Strategies that begin late, end early or are missing in a year; a year in two files.
 async fn ragged(folder: &TempDir, engine: &Engine) {
     let lines = |first: u32, last: u32, year: u32, strategies: u32| -> Vec<String> {
-        let value =
-            |day: u32, s: u32| if (day + s) % 7 == 0 { String::new() } else { format!("{}", f64::from(day * 3 + s * 5 % 11) - 40.0) };
+        let value = |day: u32, s: u32| {
+            if (day + s).is_multiple_of(7) { String::new() } else { format!("{}", f64::from(day * 3 + s * 5 % 11) - 40.0) }
+        };
         let line = |day: u32| {
             let values: Vec<String> = (0..strategies).map(|s| value(day, s)).collect();
             format!("{year}-03-{day:02},Monday,{}", values.join(","))
@@ -221,8 +222,11 @@ async fn an_empty_selection_has_its_groups() {
     assert!(rows(&engine, "SELECT strategy, sum(pnl) FROM daily WHERE year = 1900 GROUP BY strategy").await.is_empty());
 }
 
+/// What is done to the rows of a file.
+type Change = fn(RecordBatch) -> RecordBatch;
+
 /// Writes the rows of a data file anew with `change`, as our writer would sign them, and has the log agree in size and rows.
-fn forge(table: &std::path::Path, file: &std::path::Path, change: impl Fn(RecordBatch) -> RecordBatch) {
+fn forge(table: &std::path::Path, file: &std::path::Path, change: Change) {
     let opened = std::fs::File::open(file).expect("file");
     let size = opened.metadata().expect("size").len();
     let reader = ParquetRecordBatchReaderBuilder::try_new(opened).expect("Parquet");
@@ -247,13 +251,13 @@ fn forge(table: &std::path::Path, file: &std::path::Path, change: impl Fn(Record
 
 #[tokio::test]
 async fn claims_that_a_file_does_not_keep_are_refused_by_its_name() {
-    let reversed = |batch: RecordBatch| {
+    let reversed: Change = |batch| {
         let rows = UInt32Array::from_iter_values((0..batch.num_rows() as u32).rev());
         take_record_batch(&batch, &rows).expect("taken")
     };
-    let shorter = |batch: RecordBatch| batch.slice(0, batch.num_rows() - 1);
-    let cases: [(&str, Box<dyn Fn(RecordBatch) -> RecordBatch>, &str); 2] =
-        [("the footer's counts", Box::new(shorter), "its footer claims 3 strategies"), ("the order", Box::new(reversed), "out of order")];
+    let shorter: Change = |batch| batch.slice(0, batch.num_rows() - 1);
+    let cases: [(&str, Change, &str); 2] =
+        [("the footer's counts", shorter, "its footer claims 3 strategies"), ("the order", reversed, "out of order")];
     for (what, change, answer) in cases {
         let folder = tempfile::tempdir().expect("temporary folder");
         let location = folder.path().join("db").to_string_lossy().into_owned();

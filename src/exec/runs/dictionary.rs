@@ -30,7 +30,7 @@ const FETCHES: usize = 16;
 /// The file cannot be read.
 pub(super) async fn names(reader: &RowReader, file: &PartitionedFile, groups: &[(usize, usize)]) -> Result<Vec<Option<StringViewArray>>> {
     let metadata = reader.metadata(file, false).await?;
-    let names = groups.to_vec().into_iter().map(|(group, expected)| {
+    let names = groups.iter().copied().map(|(group, expected)| {
         let metadata = Arc::clone(&metadata);
         async move {
             let Some(chunk) = strategy_chunk(&metadata, group) else { return Ok(None) };

@@ -68,7 +68,7 @@ fn placed(last: &AggregateExec) -> Result<Option<RunAggregateExec>> {
         return Ok(None);
     }
     let mut pulled = PulledDown::of(first)?;
-    let Some(source) = pulled.to_scan(first.input())? else { return Ok(None) };
+    let Some(source) = pulled.pull_to_scan(first.input())? else { return Ok(None) };
     let Some((config, _)) = source.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
     let Some(scan) = run_scan(source, config) else { return Ok(None) };
     if pulled.expressions().any(is_volatile) {
@@ -123,7 +123,7 @@ impl PulledDown {
 
     /// Rewrites every expression through projections and filters down to a scan of files, and its projection; `None` when there is
     /// anything else in between.
-    fn to_scan<'a>(&mut self, plan: &'a Arc<dyn ExecutionPlan>) -> Result<Option<&'a DataSourceExec>> {
+    fn pull_to_scan<'a>(&mut self, plan: &'a Arc<dyn ExecutionPlan>) -> Result<Option<&'a DataSourceExec>> {
         let mut plan = plan;
         loop {
             if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
