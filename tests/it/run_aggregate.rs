@@ -207,6 +207,20 @@ async fn parts_of_a_table_whose_names_interleave_are_read_run_by_run() {
 }
 
 #[tokio::test]
+async fn groups_of_many_strategies_are_finished_as_their_rows_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = Engine::open(&folder.path().join("db").to_string_lossy()).await.expect("engine");
+    let request = GenerateRequest::new(6000, 6, 7, Target::Table("many".into()));
+    engine.generate(&GenerateRequest { share_nulls: 0.1, zones: 2, ..request }).await.expect("generated");
+    agrees(
+        &engine,
+        "SELECT strategy, zone, count(*), sum(pnl), max_drawdown_pnl(pnl), value_at_risk(pnl) FROM many GROUP BY strategy, zone",
+    )
+    .await;
+    agrees(&engine, "SELECT strategy, count(*), win_rate(pnl), profit_factor(pnl) FROM many WHERE slot = 1 GROUP BY strategy").await;
+}
+
+#[tokio::test]
 async fn strategies_come_in_order_without_a_sort() {
     let (_folder, engine) = database().await;
     let plan = plan(&engine, "SELECT strategy, sum(pnl) FROM ragged GROUP BY strategy ORDER BY strategy").await;

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
@@ -63,7 +64,7 @@ impl RunMetrics {
     }
 
     /// Adds the figures of a finished read.
-    pub(super) fn take_over(&self, source: &dyn ExecutionPlan) {
+    pub(super) fn take_over(&self, source: &FileScanConfig) {
         self.bytes.add(bytes_scanned(source));
     }
 }
@@ -210,7 +211,8 @@ fn finished(work: Work, threads: usize) -> futures::stream::BoxStream<'static, R
         let work = work.clone();
         SpawnedTask::spawn(async move { work.finished(unit).await }).join()
     };
-    futures::stream::iter(units).map(start).buffered(threads).map(|joined| joined.map_err(panicked)?).boxed()
+    let batches = futures::stream::iter(units).map(start).buffered(threads).map(|joined| joined.map_err(panicked)?);
+    batches.map_ok(|batches| futures::stream::iter(batches).map(Ok)).try_flatten().boxed()
 }
 
 /// The groups of all units, merged in the order of the units.

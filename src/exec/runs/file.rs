@@ -216,7 +216,7 @@ impl FileRuns {
             finder.add(&batch, &mut rows)?;
         }
         finder.close();
-        reader.count_bytes(source.as_ref());
+        reader.count_bytes(&source);
         if rows.next().is_some() {
             return Err(damaged(file, "it has fewer rows than its footer says"));
         }

@@ -24,6 +24,9 @@ use super::units::{Run, Unit, row_ranges};
 /// Rows decoded at a time: large enough that the cost of a batch does not matter, small enough for the cache of a core.
 const BATCH_ROWS: usize = 32_768;
 
+/// Groups of strategies whose rows have all come that are finished together.
+const FLUSHED_GROUPS: usize = 4096;
+
 /// What every unit of a query works with.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
@@ -43,10 +46,14 @@ struct Fold<'a> {
     unit: &'a Unit,
     keys: Keys,
     groups: Groups,
-    /// One for each call that keeps states of its own.
-    accumulators: Vec<(usize, Box<dyn GroupsAccumulator>)>,
+    accumulators: Vec<OwnStates>,
     memory: MemoryReservation,
+    /// Groups to which no more rows come.
+    finished: Vec<RecordBatch>,
 }
+
+/// The number of a call that keeps states of its own, and these.
+type OwnStates = (usize, Box<dyn GroupsAccumulator>);
 
 /// A part of a batch that lies in one run.
 struct Piece {
@@ -62,8 +69,10 @@ impl Work {
     ///
     /// # Errors
     /// A file that cannot be read, an expression that fails, or more memory than there is.
-    pub(super) async fn finished(&self, number: usize) -> Result<RecordBatch> {
-        self.fold(number).await?.finish()
+    pub(super) async fn finished(&self, number: usize) -> Result<Vec<RecordBatch>> {
+        let mut fold = self.fold(number).await?;
+        fold.flush()?;
+        Ok(fold.finished)
     }
 
     /// The groups of a unit as states to be merged.
@@ -78,17 +87,21 @@ impl Work {
         let unit = &self.prepared.units[number];
         let strategies = if self.query.by_strategy() { unit.strategies.len() } else { 1 };
         let memory = MemoryConsumer::new("RunAggregateExec").register(self.reader.context().memory_pool());
-        let own = self.query.calls.iter().enumerate().filter(|(_, call)| call.shares.is_none());
-        let accumulators = own.map(|(index, call)| Ok((index, call.accumulator()?))).collect::<Result<_>>()?;
         let keys = self.prepared.keys.clone();
         memory.try_resize(Groups::bytes_for(strategies, keys.count()) + keys.size_bytes())?;
-        let groups = Groups::new(strategies, keys.count());
-        let mut fold = Fold { work: self, unit, keys, groups, accumulators, memory };
+        let (groups, accumulators) = (Groups::new(strategies, keys.count()), self.accumulators()?);
+        let mut fold = Fold { work: self, unit, keys, groups, accumulators, memory, finished: vec![] };
         for segment in &unit.segments {
             let file = &self.prepared.files[segment.file];
             fold.read(file, &file.runs[segment.runs.clone()]).await?;
         }
         Ok(fold)
+    }
+
+    /// New accumulators of the calls that keep states of their own.
+    fn accumulators(&self) -> Result<Vec<OwnStates>> {
+        let own = self.query.calls.iter().enumerate().filter(|(_, call)| call.shares.is_none());
+        own.map(|(index, call)| Ok((index, call.accumulator()?))).collect()
     }
 
     /// Columns of the table that must be decoded from a file.
@@ -123,10 +136,15 @@ impl Fold<'_> {
             self.work.metrics.rows.add(batch.num_rows());
             let pieces = self.pieces(runs, &mut cursor, batch.num_rows());
             self.add(file, &columns, &batch, &pieces)?;
+            // All rows of these strategies have come: groups that stay few stay in the cache of the core.
+            let complete = self.unit.segments.len() == 1 && cursor.1 == 0 && self.work.query.by_strategy();
+            if complete && self.groups.count() >= FLUSHED_GROUPS {
+                self.flush()?;
+            }
             drop(timer);
             tokio::task::consume_budget().await;
         }
-        self.work.metrics.take_over(source.as_ref());
+        self.work.metrics.take_over(&source);
         let expected: usize = runs.iter().map(|run| run.rows as usize).sum();
         let read: usize = runs[..cursor.0].iter().map(|run| run.rows as usize).sum::<usize>() + cursor.1;
         if read != expected {
@@ -261,11 +279,15 @@ impl Fold<'_> {
         self.memory.try_resize(held + self.groups.size_bytes() + self.keys.size_bytes())
     }
 
-    fn finish(mut self) -> Result<RecordBatch> {
+    /// Finishes the groups of all rows so far.
+    fn flush(&mut self) -> Result<()> {
         let mut columns = self.group_columns()?;
         columns.extend(self.results()?);
         let batch = result_batch(&self.work.schema, columns, self.groups.count())?;
-        self.by_name(batch)
+        self.finished.push(self.by_name(batch)?);
+        self.accumulators = self.work.accumulators()?;
+        self.groups = Groups::new(self.unit.strategies.len(), self.work.prepared.keys.count());
+        Ok(())
     }
 
     /// The column of each call. Those that share states come first: an accumulator gives its states away.

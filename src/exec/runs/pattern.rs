@@ -97,7 +97,7 @@ async fn first_periods(reader: &RowReader, file: &PartitionedFile, runs: &FileRu
     let extent = Extent { columns, rows: std::iter::once(0..periods).collect(), total_rows: runs.total_rows(), batch_rows: periods };
     let (batches, source) = reader.read(file, extent)?;
     let batches: Vec<RecordBatch> = batches.try_collect().await?;
-    reader.count_bytes(source.as_ref());
+    reader.count_bytes(&source);
     let first = batches.first().ok_or_else(|| internal_datafusion_err!("{} gave no rows", file.path()))?;
     Ok(datafusion::arrow::compute::concat_batches(&first.schema(), &batches)?)
 }

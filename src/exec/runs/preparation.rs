@@ -244,7 +244,8 @@ fn union<'a>(lists: &[Vec<(&'a str, usize, usize)>]) -> Vec<&'a str> {
 fn numbered(list: &[(&str, usize, usize)], names: &[&str]) -> Result<Vec<Run>> {
     let mut number = 0;
     let run = |&(name, start, rows): &(&str, usize, usize)| {
-        number += names[number..].partition_point(|known| *known < name);
+        // Nearly always the next one.
+        number += names[number..].iter().take_while(|known| **known < name).count();
         let found = names.get(number) == Some(&name);
         found
             .then_some(Run { strategy: number as u32, start, rows: rows as u32 })

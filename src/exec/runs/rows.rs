@@ -9,14 +9,13 @@ use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSource;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
-use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectStoreExt;
 
 use super::cache::RunCache;
@@ -73,7 +72,7 @@ impl RowReader {
     }
 
     /// Adds what a finished read has taken from the store.
-    pub(super) fn count_bytes(&self, source: &dyn ExecutionPlan) {
+    pub(super) fn count_bytes(&self, source: &FileScanConfig) {
         self.bytes.fetch_add(bytes_scanned(source), Ordering::Relaxed);
     }
 
@@ -93,11 +92,11 @@ impl RowReader {
         Ok(bytes)
     }
 
-    /// The rows as a stream, and the operator that makes it, which has the figures of the read.
+    /// The rows as a stream, in batches as large as the extent says, and the source that makes it, which has the figures of the read.
     ///
     /// # Errors
     /// The object store is unknown to the session.
-    pub(super) fn read(&self, file: &PartitionedFile, extent: Extent<'_>) -> Result<(SendableRecordBatchStream, Arc<dyn ExecutionPlan>)> {
+    pub(super) fn read(&self, file: &PartitionedFile, extent: Extent<'_>) -> Result<(SendableRecordBatchStream, FileScanConfig)> {
         let runtime = self.context.runtime_env();
         let cache = runtime.cache_manager.get_file_metadata_cache();
         let factory = CachedParquetFileReaderFactory::new(runtime.object_store(&self.url)?, cache);
@@ -110,12 +109,12 @@ impl RowReader {
             .with_batch_size(Some(extent.batch_rows))
             .with_preserve_order(true)
             .build();
-        let exec = DataSourceExec::from_data_source(config);
-        Ok((exec.execute(0, Arc::clone(&self.context))?, exec))
+        // Not as an operator, which would cut the batches to those of the session.
+        Ok((config.open(0, Arc::clone(&self.context))?, config))
     }
 }
 
 /// Bytes that a finished read has taken from the store.
-pub(super) fn bytes_scanned(source: &dyn ExecutionPlan) -> usize {
-    source.metrics().and_then(|metrics| metrics.sum_by_name("bytes_scanned")).map_or(0, |bytes| bytes.as_usize())
+pub(super) fn bytes_scanned(source: &FileScanConfig) -> usize {
+    source.metrics().clone_inner().sum_by_name("bytes_scanned").map_or(0, |bytes| bytes.as_usize())
 }
