@@ -188,17 +188,19 @@ fn splice(
     Ok(())
 }
 
-/// The power of two that is nearest on a logarithmic scale.
-fn nearest_power_of_two(n: usize) -> usize {
-    let above = n.next_power_of_two();
-    if above / 2 * above > n * n { above / 2 } else { above }
+/// Strategies of one row group of a dense file with so many periods. A power of two: files with nearly as many periods, such as those of
+/// successive years, cut their strategies at the same places, so that a reader of some strategies reads whole row groups of each.
+pub fn strategies_per_row_group(periods: usize) -> usize {
+    let fitting = ROW_GROUP_ROWS.div_ceil(periods.max(1));
+    let above = fitting.next_power_of_two();
+    // The nearer one on a logarithmic scale.
+    if above / 2 * above > fitting * fitting { above / 2 } else { above }
 }
 
 impl DenseLayout {
-    /// Strategies of one row group; the last one of a file has fewer. A power of two: files with nearly as many periods, such as those of
-    /// successive years, cut their strategies at the same places, so that a reader of some strategies reads whole row groups of each.
+    /// Strategies of one row group; the last one of a file has fewer.
     pub fn strategies_per_group(&self) -> usize {
-        nearest_power_of_two(ROW_GROUP_ROWS.div_ceil(self.periods.num_rows().max(1)))
+        strategies_per_row_group(self.periods.num_rows())
     }
 
     /// Encodes a row group: strategies in ascending order, and their values (NULL where there is none), strategy by strategy.

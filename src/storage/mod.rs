@@ -21,7 +21,7 @@ pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
 };
 pub use dense_claim::{DenseClaim, created_here};
-pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout};
+pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

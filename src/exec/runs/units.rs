@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-/// Rows that a unit reads of one file, about: those of one row group of our files.
-const UNIT_FILE_ROWS: usize = 262_144;
+use crate::storage::strategies_per_row_group;
 
 /// Units that a query of a few strategies should have, so that several threads share the work of reading a page for each, ...
 const LEAST_UNITS: usize = 4;
@@ -47,12 +46,10 @@ pub(super) fn cut(strategies: usize, selected: bool, files: &[&[Run]]) -> Vec<Un
     starts.map(|start| unit(start..(start + width).min(strategies), files)).collect()
 }
 
-/// A power of two, as our files have in a row group: a unit of a whole table then reads whole row groups.
+/// As many as our files have in a row group: a unit of a whole table then reads whole row groups.
 fn strategies_per_group(files: &[&[Run]]) -> usize {
-    let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max().unwrap_or(1).max(1);
-    let fitting = UNIT_FILE_ROWS.div_ceil(longest);
-    let above = fitting.next_power_of_two();
-    if above / 2 * above > fitting * fitting { above / 2 } else { above }.max(1)
+    let longest = files.iter().flat_map(|runs| runs.iter()).map(|run| run.rows as usize).max();
+    strategies_per_row_group(longest.unwrap_or(1)).max(1)
 }
 
 /// A few strategies shared out evenly.
