@@ -152,13 +152,59 @@ async fn every_query_has_the_answer_of_the_plain_plan() {
 
 #[tokio::test]
 async fn the_bits_do_not_depend_on_threads() {
-    let (folder, engine) = database().await;
-    let location = Some(folder.path().join("db").to_string_lossy().into_owned());
-    let single = Engine::with_config(EngineConfig { location, threads: Some(1), ..EngineConfig::default() }).await.expect("engine");
-    for sql in ["SELECT sum(pnl), sharpe_ratio(pnl), skewness(pnl) FROM daily", "SELECT strategy, sharpe_ratio(pnl) FROM ragged GROUP BY 1"]
-    {
-        assert_eq!(rows(&engine, sql).await, rows(&single, sql).await, "{sql}");
+    let folder = tempfile::tempdir().expect("folder");
+    let location = folder.path().join("db").to_string_lossy().into_owned();
+    let with = async |threads| {
+        let config = EngineConfig { location: Some(location.clone()), threads: Some(threads), ..EngineConfig::default() };
+        Engine::with_config(config).await.expect("engine")
+    };
+    // More than two units, so that their order of completion could matter.
+    let request = GenerateRequest::new(2_500, 260, 7, Target::Table("many".into()));
+    with(2).await.generate(&request).await.expect("generated");
+    for sql in [
+        "SELECT sum(pnl), sharpe_ratio(pnl), skewness(pnl), stddev(pnl) FROM many",
+        "SELECT date, sum(pnl), sharpe_ratio(pnl) FROM many GROUP BY date",
+        "SELECT strategy, sharpe_ratio(pnl), max_drawdown_pnl(pnl) FROM many GROUP BY strategy",
+    ] {
+        let one = rows(&with(1).await, sql).await;
+        for threads in [2, 5] {
+            assert!(rows(&with(threads).await, sql).await == one, "{threads} threads: {sql}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_session_reads_a_footer_and_the_names_of_a_file_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let location = folder.path().join("db").to_string_lossy().into_owned();
+    let engine = Engine::open(&location).await.expect("engine");
+    import(&engine, &legacy_csv(folder.path(), "a.csv", "Date,Day,S1,S2", &["2024-01-01,Monday,1,2"]), "s").await;
+    let sql = "SELECT strategy, sum(pnl) FROM s GROUP BY strategy";
+    let first = rows(&engine, sql).await;
+    // Whoever reads the end of the file again now finds no Parquet file.
+    let file = std::fs::read_dir(folder.path().join("db/s/year=2024")).expect("folder").next().expect("file").expect("entry").path();
+    let mut bytes = std::fs::read(&file).expect("file");
+    let end = bytes.len() - 8;
+    bytes[end..].fill(0);
+    std::fs::write(&file, bytes).expect("damaged");
+    assert_eq!(rows(&engine, sql).await, first);
+    assert_eq!(row(&engine, "SELECT count(*) FROM s WHERE pnl > 1").await, "1");
+    let fresh = Engine::open(&location).await.expect("engine");
+    assert!(error(&fresh, sql).await.contains("year=2024/part-"));
+}
+
+#[tokio::test]
+async fn a_context_column_that_a_year_lacks_is_null_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = Engine::open(&folder.path().join("db").to_string_lossy()).await.expect("engine");
+    let plain = legacy_csv(folder.path(), "a.csv", "Date,S1,S2", &["2023-01-02,1,2", "2023-01-03,3,4"]);
+    let named = legacy_csv(folder.path(), "b.csv", "Date,Day,S1,S2", &["2024-01-01,Monday,5,6", "2024-01-02,Tuesday,7,8"]);
+    import(&engine, &plain, "s").await;
+    import(&engine, &named, "s").await;
+    agrees(&engine, "SELECT strategy, day, sum(pnl), max_drawdown_pnl(pnl) FROM s GROUP BY strategy, day").await;
+    let found = rows(&engine, "SELECT day, sum(pnl) FROM s GROUP BY day ORDER BY day NULLS FIRST").await;
+    assert_eq!(found, ["|10.0", "Monday|11.0", "Tuesday|15.0"]);
+    agrees(&engine, "SELECT strategy, count(*) FROM s WHERE day IS NULL OR day = 'Monday' GROUP BY strategy").await;
 }
 
 #[tokio::test]

@@ -8,23 +8,23 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err};
-use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 
 use super::fold::Work;
 use super::merge::Merge;
+use super::metrics::RunMetrics;
 use super::preparation::{Prepared, panicked, prepare};
 use super::query::{GroupColumn, RunQuery};
-use super::rows::{RowReader, bytes_scanned};
+use super::rows::RowReader;
 use super::scan_exec::RunScanExec;
 
 /// Aggregation over a strategy table without hashing or sorting: see [the module](super).
@@ -40,33 +40,6 @@ pub(super) struct RunAggregateExec {
     title: String,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
-}
-
-/// Figures of a query.
-#[derive(Debug, Clone)]
-pub(super) struct RunMetrics {
-    pub(super) rows: Count,
-    pub(super) decode_time: Time,
-    pub(super) fold_time: Time,
-    bytes: Count,
-    groups: Count,
-}
-
-impl RunMetrics {
-    fn new(scan: &ExecutionPlanMetricsSet, aggregation: &ExecutionPlanMetricsSet) -> Self {
-        Self {
-            rows: MetricBuilder::new(scan).output_rows(0),
-            decode_time: MetricBuilder::new(scan).subset_time("decode_time", 0),
-            fold_time: MetricBuilder::new(aggregation).elapsed_compute(0),
-            bytes: MetricBuilder::new(scan).global_counter("bytes_scanned"),
-            groups: MetricBuilder::new(aggregation).output_rows(0),
-        }
-    }
-
-    /// Adds the figures of a finished read.
-    pub(super) fn take_over(&self, source: &FileScanConfig) {
-        self.bytes.add(bytes_scanned(source));
-    }
 }
 
 impl RunAggregateExec {

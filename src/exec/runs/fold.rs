@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringViewArray, UInt32Array};
-use datafusion::arrow::compute::{cast, filter_record_batch, take, take_record_batch};
+use datafusion::arrow::compute::{filter_record_batch, take, take_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -11,10 +11,10 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion_functions_finance::results_from;
 use futures::TryStreamExt;
 
-use super::aggregate_exec::RunMetrics;
 use super::groups::Groups;
 use super::keys::Keys;
-use super::merge::PartialGroups;
+use super::merge::{PartialGroups, result_batch};
+use super::metrics::RunMetrics;
 use super::pattern::{Pattern, condition, conjunction, evaluate_periods};
 use super::preparation::{Prepared, PreparedFile};
 use super::query::{GroupColumn, RunQuery};
@@ -370,11 +370,4 @@ fn arranged(table: &SchemaRef, layout: &[usize], columns: &[usize], batch: &Reco
     let arrays = layout.iter().filter_map(|column| Some(Arc::clone(batch.column(place(column)?)))).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(table.project(layout)?), arrays, &options)?)
-}
-
-/// Columns as the result's schema wants them.
-pub(super) fn result_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let fitted = columns.iter().zip(schema.fields()).map(|(column, field)| Ok(cast(column, field.data_type())?));
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), fitted.collect::<Result<_>>()?, &options)?)
 }

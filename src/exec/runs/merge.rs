@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::fold::result_batch;
 use super::keys::Keys;
 use super::query::{GroupColumn, RunCall, RunQuery};
 
@@ -78,4 +78,11 @@ impl<'a> Merge<'a> {
         let value = |call: &RunCall| call.function.create_accumulator()?.evaluate()?.to_array();
         result_batch(schema, self.query.calls.iter().map(value).collect::<Result<_>>()?, 1)
     }
+}
+
+/// Columns as the result's schema wants them.
+pub(super) fn result_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let fitted = columns.iter().zip(schema.fields()).map(|(column, field)| Ok(cast(column, field.data_type())?));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), fitted.collect::<Result<_>>()?, &options)?)
 }

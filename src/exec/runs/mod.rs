@@ -31,6 +31,8 @@ mod fold;
 mod groups;
 mod keys;
 mod merge;
+mod metrics;
+mod overlap;
 mod pattern;
 mod preparation;
 mod query;
@@ -41,7 +43,7 @@ mod units;
 
 pub use cache::RunCache;
 pub(in crate::exec) use file::RunFile;
+pub(in crate::exec) use overlap::overlapping;
 pub(in crate::exec) use preparation::hold_other_strategies;
 pub(in crate::exec) use rows::RowReader;
 pub use rule::RunAggregate;
-pub(in crate::exec) use rule::overlapping;

@@ -17,10 +17,10 @@ use object_store::path::Path;
 
 use super::file::{FileRuns, GroupRuns, unreadable};
 use super::keys::Keys;
+use super::overlap::overlapping;
 use super::pattern::{Pattern, PeriodValues, conjunction};
 use super::query::RunQuery;
 use super::rows::RowReader;
-use super::rule::overlapping;
 use super::scan_exec::RunScanExec;
 use super::units::{Run, Unit, cut};
 use crate::error::Error;

@@ -16,8 +16,8 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::file::RunFile;
+use super::overlap::in_time_order;
 use super::rows::RowReader;
-use super::rule::in_time_order;
 
 /// A scan of a strategy table that `RunAggregateExec` reads run by run.
 ///
