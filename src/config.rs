@@ -21,11 +21,13 @@ pub struct EngineConfig {
 pub struct SqlOptions {
     /// Whether aggregations over strategy tables read them run by run. The answers are the same without it.
     pub run_aggregate: bool,
+    /// Whether a join of strategy tables that is aggregated to correlations becomes the correlation operator.
+    pub correlation_join: bool,
 }
 
 impl Default for SqlOptions {
     fn default() -> Self {
-        Self { run_aggregate: true }
+        Self { run_aggregate: true, correlation_join: true }
     }
 }
 
@@ -47,19 +49,49 @@ impl ExtensionOptions for SqlOptions {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let flag = || value.to_lowercase().parse().map_err(|_| config_datafusion_err!("tranchedb.{key} is true or false, not '{value}'"));
-        match key {
-            "run_aggregate" => self.run_aggregate = flag()?,
-            _ => return config_err!("there is no setting tranchedb.{key}: there is tranchedb.run_aggregate"),
-        }
-        Ok(())
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == key) else {
+            let names: Vec<String> = SETTINGS.iter().map(|setting| format!("tranchedb.{}", setting.name)).collect();
+            return config_err!("there is no setting tranchedb.{key}: there are {}", names.join(", "));
+        };
+        (setting.set)(self, value).map_err(|values| config_datafusion_err!("tranchedb.{key} is {values}, not '{value}'"))
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
-        vec![ConfigEntry {
-            key: "tranchedb.run_aggregate".into(),
-            value: Some(self.run_aggregate.to_string()),
-            description: "Whether aggregations over strategy tables read them run by run.",
-        }]
+        let entry = |setting: &'static Setting| ConfigEntry {
+            key: format!("tranchedb.{}", setting.name),
+            value: Some((setting.get)(self)),
+            description: setting.description,
+        };
+        SETTINGS.iter().map(entry).collect()
     }
+}
+
+/// One setting of [`SqlOptions`].
+struct Setting {
+    /// Its name after `tranchedb.`.
+    name: &'static str,
+    description: &'static str,
+    get: fn(&SqlOptions) -> String,
+    /// Sets it, or tells the values that it may have.
+    set: fn(&mut SqlOptions, &str) -> Result<(), &'static str>,
+}
+
+/// Every setting of a session.
+const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "run_aggregate",
+        description: "Whether aggregations over strategy tables read them run by run.",
+        get: |options| options.run_aggregate.to_string(),
+        set: |options, value| flag(value).map(|flag| options.run_aggregate = flag),
+    },
+    Setting {
+        name: "correlation_join",
+        description: "Whether a join of strategy tables that is aggregated to correlations becomes the correlation operator.",
+        get: |options| options.correlation_join.to_string(),
+        set: |options, value| flag(value).map(|flag| options.correlation_join = flag),
+    },
+];
+
+fn flag(value: &str) -> Result<bool, &'static str> {
+    value.to_lowercase().parse().map_err(|_| "true or false")
 }

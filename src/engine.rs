@@ -5,31 +5,35 @@ mod explanation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::error::DataFusionError;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion_functions_finance::reference::{self, Kind};
 use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamIndicators, StreamTimeOrder};
 use deltalake::delta_datafusion::DeltaTableFactory;
-use deltalake::delta_datafusion::planner::DeltaPlanner;
+use deltalake::delta_datafusion::planner::DeltaExtensionPlanner;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, bind_versions,
     dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name, plan_whole_table,
-    refuse_passed_over, refuse_stored_parameters, restore, unquoted_file, vacuum,
+    refuse_passed_over, refuse_stored_parameters, resolve_relation_arguments, restore, unquoted_file, vacuum,
 };
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
-use crate::exec::{RunAggregate, RunCache, strategy_time_order};
+use crate::exec::{CorrelationJoin, CorrelationPlanner, RelationFunctions, RunAggregate, RunCache, StrongestPairs, strategy_time_order};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
 
@@ -69,6 +73,11 @@ impl Parameters {
     /// Whether no name is bound.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The value of a parameter.
+    fn value(&self, name: &str) -> Result<ScalarValue> {
+        self.0.get(name).cloned().ok_or_else(|| unbound(&[&format!("${name}")]))
     }
 
     /// The value of a parameter that says a version.
@@ -201,6 +210,7 @@ impl Engine {
         self.directory.refresh().await?;
         let mut sql = sql.clone();
         bind_versions(&mut sql, |name| parameters.version(name))?;
+        resolve_relation_arguments(&mut sql, &|name| parameters.value(name))?;
         let sql = &sql;
         let plan = match plan_whole_table(&self.ctx, sql).await {
             Some(plan) => plan,
@@ -341,7 +351,8 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .with_config(session_config(config)?)
         .with_runtime_env(runtime(config)?)
         .with_default_features()
-        .with_query_planner(DeltaPlanner::new())
+        .with_query_planner(Arc::new(Planner))
+        .with_relation_planners(vec![Arc::new(RelationFunctions)])
         .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(SingleStage))
         .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
@@ -352,6 +363,7 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
     let ctx = SessionContext::new_with_state(state);
     catalog.register_schema(INFORMATION_SCHEMA, information_schema(ctx.state().catalog_list()))?;
     ctx.register_catalog(CATALOG, Arc::new(catalog));
+    ctx.add_optimizer_rule(Arc::new(CorrelationJoin));
     ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(strategy_time_order)));
     Ok(ctx)
 }
@@ -362,7 +374,21 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == "aggregate_statistics").map_or(0, |place| place + 1);
     rules.insert(place, Arc::new(RunAggregate));
+    let place = rules.iter().position(|rule| rule.name() == "FilterPushdown").map_or(rules.len(), |place| place + 1);
+    rules.insert(place, Arc::new(StrongestPairs));
     rules
+}
+
+/// Makes plans physical, with the operators of Delta tables and our own.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![DeltaExtensionPlanner::new(), Arc::new(CorrelationPlanner)]);
+        planner.create_physical_plan(plan, session).await
+    }
 }
 
 fn session_config(config: &EngineConfig) -> Result<SessionConfig> {

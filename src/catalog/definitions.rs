@@ -84,6 +84,9 @@ pub(super) async fn plan_definition(state: &SessionState, name: &str, sql: &str)
         return plan_err!("the definition of '{name}' holds no statement");
     };
     rename_target(&mut statement);
+    let unbound =
+        |parameter: &str| Err(Error::Usage(format!("the definition of '{name}' holds the parameter ${parameter}: write its value")));
+    super::resolve_relation_arguments(&mut statement, &unbound)?;
     match state.statement_to_plan(*statement).await? {
         LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
             Ok(Arc::new(ViewTable::new(Arc::unwrap_or_clone(view.input), Some(sql.to_owned()))))

@@ -1,10 +1,14 @@
 //! How strategy tables are read: providers that turn their files into physical plans, and the operators of their own.
 
+mod correlation;
 mod giving_way;
 mod runs;
 mod strategy_scan;
 mod wide_pivot;
 
+pub use correlation::{
+    CorrelationJoin, CorrelationPlanner, RELATION_FUNCTIONS, RelationFunction, RelationFunctions, StrongestPairs, takes_relations,
+};
 pub use giving_way::giving_way;
 pub use runs::{RunAggregate, RunCache};
 pub use strategy_scan::{StrategyScan, strategy_time_order};

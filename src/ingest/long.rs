@@ -12,11 +12,11 @@ use super::numbers::NumberFormat;
 use super::options::ImportOptions;
 use super::patterns::NamePatterns;
 use super::records::{Chunk, ReadBytes, RecordReader};
-use super::scratch::ScratchFile;
 use super::tally::Tally;
 use super::text_column::TextColumn;
 use super::wide::{RaggedRows, RawTable, read_cell};
 use crate::error::{Error, Result, SourceError};
+use crate::storage::ScratchFile;
 
 /// Marks a combination that no row has given a value yet; a NaN other than the one that stands for NULL.
 const ABSENT_BITS: u64 = 0x7FF8_0000_0000_0ABC;

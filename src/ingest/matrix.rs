@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::scratch::ScratchFile;
 use crate::error::{Error, Result};
+use crate::storage::ScratchFile;
 
 /// Values that are put together before they go to disk.
 const SPILL_VALUES: usize = 1 << 18;

@@ -4,7 +4,7 @@
 //!
 //! 1. `records` reads the header, hashes the bytes, checks them for UTF-8 and for `quotes` that pair up; a thread of its own splits records, or cuts wide files into `text_blocks`;
 //! 2. `columns` gives every column of the header a role, and says why;
-//! 3. `wide` (block by block on all cores, `wide_block`) or `long` turns cells into numbers (`numbers`) and counts those that say something else (`tally`, `coercion`), a row per period, into a `matrix` in memory or in a `scratch` file;
+//! 3. `wide` (block by block on all cores, `wide_block`) or `long` turns cells into numbers (`numbers`) and counts those that say something else (`tally`, `coercion`), a row per period, into a `matrix` in memory or in a scratch file;
 //! 4. `judge` refuses text columns, cells that are no numbers and names that do not belong;
 //! 5. `periods` settles `dates`, checks the context, numbers the slots and orders the rows;
 //! 6. `series` looks for NULLs, constant and identical series and equity levels;
@@ -44,7 +44,6 @@ mod records;
 mod report;
 #[cfg(test)]
 mod sample_tests;
-mod scratch;
 mod series;
 mod single_slot;
 mod source;

@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod copy;
+mod correlation;
 mod database;
 mod definitions;
 #[cfg(unix)]

@@ -1,0 +1,221 @@
+//! One execution of the operator: gather the series, then search the matrix on threads of its own.
+
+use std::collections::HashSet;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use futures::StreamExt;
+use tokio::sync::mpsc::Sender;
+
+use super::conditions::{Chosen, Conditions};
+use super::frame::Frame;
+use super::gathered::{Gathered, Infinities};
+use super::output::Output;
+use super::panel::Panel;
+use super::periods::Period;
+use super::query::{Origin, PairQuery, PeriodTypes, Rolling};
+use super::search::{Search, Side};
+use super::select::{Pair, Strongest, Top};
+
+/// Where batches go.
+type Batches = Sender<Result<RecordBatch>>;
+
+/// What one execution needs to know.
+pub(super) struct Run {
+    pub(super) query: PairQuery,
+    pub(super) types: PeriodTypes,
+    pub(super) schema: SchemaRef,
+    pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) top: Option<Top>,
+    pub(super) context: Arc<TaskContext>,
+    pub(super) metrics: ExecutionPlanMetricsSet,
+}
+
+impl Run {
+    /// Reads the inputs and sends the pairs.
+    ///
+    /// # Errors
+    /// Input that is refused, memory that is refused, a scratch file that fails.
+    pub(super) async fn run(self, inputs: Vec<SendableRecordBatchStream>, sender: Batches) -> Result<()> {
+        let panels = {
+            let timer = MetricBuilder::new(&self.metrics).subset_time("gather_time", 0);
+            let _timed = timer.timer();
+            self.panels(inputs).await?
+        };
+        let threads = self.context.session_config().target_partitions().max(1);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| exec_datafusion_err!("starting {threads} threads: {error}"))?;
+        let searched = tokio::task::spawn_blocking(move || pool.install(|| self.search(panels, &sender)));
+        searched.await.map_err(|error| DataFusionError::External(Box::new(error)))?
+    }
+
+    async fn panels(&self, inputs: Vec<SendableRecordBatchStream>) -> Result<Vec<Panel>> {
+        let mut gathered = vec![];
+        for mut input in inputs {
+            let memory = MemoryConsumer::new("CorrelationExec").with_can_spill(true).register(self.context.memory_pool());
+            let infinities = if self.query.origin == Origin::Function { Infinities::Refused } else { Infinities::Kept };
+            let mut series = Gathered::new(memory, infinities, self.types.date.clone());
+            let names = input.schema().field(0).data_type().clone();
+            while let Some(batch) = input.next().await.transpose()? {
+                series.push(&batch)?;
+            }
+            gathered.push((series, names));
+        }
+        let axis = common_axis(&gathered.iter().map(|(series, _)| series).collect::<Vec<_>>());
+        gathered.into_iter().map(|(series, names)| Panel::try_new(series, axis.clone(), &names)).collect()
+    }
+
+    fn search(&self, panels: Vec<Panel>, sender: &Batches) -> Result<()> {
+        let (Some(first), Some(last)) = (panels.first(), panels.last()) else { return Ok(()) };
+        let output = Output {
+            schema: Arc::clone(&self.schema),
+            names: [Arc::clone(&first.names), Arc::clone(&last.names)],
+            types: self.types.clone(),
+            conditions: Conditions::of(&self.filters, self.query.measure_column(), self.query.origin == Origin::SelfJoin),
+            batch_rows: self.context.session_config().batch_size(),
+        };
+        let chosen = output.conditions.chosen((&first.names, &last.names), &self.schema)?;
+        self.count(&panels);
+        let found = Found { run: self, output: &output, chosen: &chosen, sender };
+        match self.query.rolling {
+            None => found.in_all_periods(panels),
+            Some(rolling) => found.in_windows(panels, rolling),
+        }
+    }
+
+    fn count(&self, panels: &[Panel]) {
+        let count = |name: &'static str, value: usize| MetricBuilder::new(&self.metrics).global_counter(name).add(value);
+        count("series", panels.iter().map(Panel::count).sum());
+        count("periods", panels.first().map_or(0, |panel| panel.axis.len()));
+        count("spilled_bytes", panels.iter().map(|panel| panel.spilled_bytes() as usize).sum());
+    }
+}
+
+/// The periods that all relations have.
+fn common_axis(gathered: &[&Gathered]) -> Vec<Period> {
+    let [first, others @ ..] = gathered else { return vec![] };
+    let mut axis = first.periods.in_time_order();
+    for other in others {
+        let theirs: HashSet<Period> = other.periods.in_time_order().into_iter().collect();
+        axis.retain(|period| theirs.contains(period));
+    }
+    axis
+}
+
+/// The search of one matrix, and where its pairs go.
+struct Found<'a> {
+    run: &'a Run,
+    output: &'a Output,
+    chosen: &'a [Chosen],
+    sender: &'a Batches,
+}
+
+impl Found<'_> {
+    fn in_all_periods(&self, panels: Vec<Panel>) -> Result<()> {
+        let gives = !panels.iter().any(Panel::has_gaps);
+        let measure = self.run.query.measure;
+        let frames = panels.into_iter().map(|panel| Frame::of_all(panel, measure, gives)).collect::<Result<Vec<_>>>()?;
+        let strongest = self.run.strongest()?;
+        let flow = self.in_frames(&frames, None, strongest.as_ref().map(|(strongest, _)| strongest))?;
+        if let (ControlFlow::Continue(()), Some((strongest, _memory))) = (flow, strongest) {
+            // Nobody may wait for them any more.
+            let _flow = self.send(&strongest.finish(), None)?;
+        }
+        Ok(())
+    }
+
+    /// Every pair in every window: the strongest of all windows cannot be told before the last one, and are left to the plan above.
+    fn in_windows(&self, panels: Vec<Panel>, rolling: Rolling) -> Result<()> {
+        let periods = panels.first().map_or(0, |panel| panel.axis.len());
+        if rolling.periods > periods {
+            return exec_err!(
+                "a window of {} periods is longer than the {periods} periods that there are: choose a shorter one",
+                rolling.periods
+            );
+        }
+        let panels: Vec<Arc<Panel>> = panels.into_iter().map(Arc::new).collect();
+        for window in windows(periods, rolling) {
+            let frame = |panel: &Arc<Panel>| Frame::of_window(panel, window.clone(), self.run.query.measure);
+            let frames = panels.iter().map(frame).collect::<Result<Vec<_>>>()?;
+            let end = panels.first().map(|panel| panel.axis[window.end - 1]);
+            if self.in_frames(&frames, end, None)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn in_frames(&self, frames: &[Frame], end: Option<Period>, strongest: Option<&Strongest>) -> Result<ControlFlow<()>> {
+        let (Some(left), Some(right)) = (frames.first(), frames.last()) else { return Ok(ControlFlow::Continue(())) };
+        for chosen in self.chosen {
+            let search = Search {
+                left: Side::new(left, chosen.a.as_deref()),
+                right: Side::new(right, chosen.b.as_deref()),
+                wanted: self.run.query.wanted,
+                joined: self.run.query.origin == Origin::SelfJoin,
+                bounds: self.output.conditions.bounds(),
+                strongest,
+            };
+            let mut failure = Ok(());
+            let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, end, strongest) {
+                Ok(flow) => flow,
+                Err(error) => {
+                    failure = Err(error);
+                    ControlFlow::Break(())
+                }
+            };
+            let flow = search.run(&mut sink)?;
+            failure?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Takes the pairs of a tile; breaks when nobody waits for them any more.
+    fn take(&self, pairs: &[Pair], end: Option<Period>, strongest: Option<&Strongest>) -> Result<ControlFlow<()>> {
+        if self.sender.is_closed() {
+            return Ok(ControlFlow::Break(()));
+        }
+        match strongest {
+            Some(strongest) => {
+                strongest.add(pairs);
+                Ok(ControlFlow::Continue(()))
+            }
+            None => self.send(pairs, end),
+        }
+    }
+
+    fn send(&self, pairs: &[Pair], end: Option<Period>) -> Result<ControlFlow<()>> {
+        for batch in self.output.batches(pairs, end)? {
+            if self.sender.blocking_send(Ok(batch)).is_err() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl Run {
+    /// Where the strongest pairs are gathered, with the memory for them.
+    fn strongest(&self) -> Result<Option<(Strongest, MemoryReservation)>> {
+        let Some(top) = self.top else { return Ok(None) };
+        let memory = MemoryConsumer::new("CorrelationExec: the strongest pairs").register(self.context.memory_pool());
+        memory.try_grow(top.count.saturating_mul(2 * size_of::<Pair>()))?;
+        Ok(Some((Strongest::new(top), memory)))
+    }
+}
+
+/// The windows of `rolling` over `periods` periods, from the first; periods at the end that do not fill one have none.
+fn windows(periods: usize, rolling: Rolling) -> impl Iterator<Item = Range<usize>> {
+    let Rolling { periods: length, step } = rolling;
+    (0..).map(move |window| window * step).map(move |start| start..start + length).take_while(move |window| window.end <= periods)
+}

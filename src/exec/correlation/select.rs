@@ -1,0 +1,265 @@
+//! Which pairs are kept.
+
+use std::cmp::Ordering as Order;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// A pair of series and its measure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    /// Number of the first series.
+    pub(super) a: u32,
+    /// Number of the second.
+    pub(super) b: u32,
+    /// Periods in which both have a value.
+    pub(super) n: u32,
+    /// The measure; `None` where it is undefined.
+    pub(super) value: Option<f64>,
+}
+
+/// Values that are kept: all between `least` and `most` of at least `magnitude`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) least: f64,
+    pub(super) most: f64,
+    pub(super) magnitude: f64,
+    /// Whether undefined and NaN measures are kept too.
+    pub(super) undefined: bool,
+}
+
+impl Bounds {
+    /// Every pair.
+    pub(super) const ALL: Self = Self { least: f64::NEG_INFINITY, most: f64::INFINITY, magnitude: 0.0, undefined: true };
+
+    /// Every pair whose measure is defined.
+    pub(super) const DEFINED: Self = Self { undefined: false, ..Self::ALL };
+
+    /// Whether a value is kept.
+    #[inline]
+    pub(super) fn keep(&self, value: f64) -> bool {
+        (value >= self.least && value <= self.most && value.abs() >= self.magnitude) || (self.undefined && value.is_nan())
+    }
+
+    /// Whether a measure is kept.
+    pub(super) fn keep_measure(&self, value: Option<f64>) -> bool {
+        value.map_or(self.undefined, |value| self.keep(value))
+    }
+
+    /// What both keep.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            least: self.least.max(other.least),
+            most: self.most.min(other.most),
+            magnitude: self.magnitude.max(other.magnitude),
+            undefined: self.undefined && other.undefined,
+        }
+    }
+
+    /// Wider by the error of a product, for values that are refined before they are compared.
+    pub(super) fn widened(self) -> Self {
+        Self { least: self.least - SLACK, most: self.most + SLACK, magnitude: self.magnitude - SLACK, ..self }
+    }
+}
+
+/// More than a product of unit vectors may be off.
+const SLACK: f64 = 1e-9;
+
+/// What makes a pair strong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// A large magnitude.
+    Magnitude,
+    /// A high value.
+    Highest,
+    /// A low value.
+    Lowest,
+}
+
+impl Rank {
+    /// The larger, the stronger. NaN is above every number, as SQL sorts it.
+    #[inline]
+    fn key(self, value: f64) -> f64 {
+        match self {
+            _ if value.is_nan() => {
+                if self == Self::Lowest {
+                    f64::NEG_INFINITY
+                } else {
+                    f64::INFINITY
+                }
+            }
+            Self::Magnitude => value.abs(),
+            Self::Highest => value,
+            Self::Lowest => -value,
+        }
+    }
+
+    /// Bounds that values of at least this key keep.
+    fn bounds(self, key: f64) -> Bounds {
+        match self {
+            Self::Magnitude => Bounds { magnitude: key.max(0.0), ..Bounds::ALL },
+            Self::Highest => Bounds { least: key, ..Bounds::ALL },
+            Self::Lowest => Bounds { most: -key, ..Bounds::ALL },
+        }
+    }
+}
+
+/// How many of the strongest pairs are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Top {
+    pub(super) count: usize,
+    pub(super) rank: Rank,
+    /// Whether pairs as strong as the last one are wanted too; otherwise the first by name are taken.
+    pub(super) ties: bool,
+    /// Whether undefined measures come before all others; otherwise they come last and are not wanted.
+    pub(super) undefined_first: bool,
+}
+
+/// The strongest pairs so far. Which pairs remain does not depend on the order in which they come.
+#[derive(Debug)]
+pub(super) struct Strongest {
+    top: Top,
+    /// Key that a pair needs, as bits.
+    least: AtomicU64,
+    kept: Mutex<Kept>,
+    undefined: Mutex<Vec<Pair>>,
+}
+
+/// The pairs that may still be among them.
+#[derive(Debug, Default)]
+struct Kept {
+    pairs: Vec<Pair>,
+    /// How many there may be before the weaker ones are dropped.
+    most: usize,
+}
+
+impl Strongest {
+    pub(super) fn new(top: Top) -> Self {
+        let least = AtomicU64::new(f64::NEG_INFINITY.to_bits());
+        let kept = Kept { pairs: vec![], most: most_kept(top.count) };
+        Self { top, least, kept: Mutex::new(kept), undefined: Mutex::default() }
+    }
+
+    /// Bounds that a pair must keep to be among them.
+    pub(super) fn bounds(&self) -> Bounds {
+        let least = f64::from_bits(self.least.load(Ordering::Relaxed));
+        Bounds { undefined: true, ..self.top.rank.bounds(least) }
+    }
+
+    /// Adds pairs.
+    pub(super) fn add(&self, pairs: &[Pair]) {
+        let mut kept = self.kept.lock();
+        for pair in pairs {
+            match pair.value {
+                Some(value) => {
+                    if self.top.rank.key(value) >= f64::from_bits(self.least.load(Ordering::Relaxed)) {
+                        kept.pairs.push(*pair);
+                    }
+                }
+                None if self.top.undefined_first => self.undefined.lock().push(*pair),
+                None => {}
+            }
+            if kept.pairs.len() >= kept.most {
+                self.prune(&mut kept.pairs);
+                // Ties of the last one stay.
+                kept.most = most_kept(self.top.count).max(2 * kept.pairs.len());
+            }
+        }
+        drop(kept);
+        let mut undefined = self.undefined.lock();
+        if undefined.len() > most_kept(self.top.count) {
+            undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
+            undefined.truncate(self.top.count);
+        }
+    }
+
+    fn key(&self, pair: &Pair) -> f64 {
+        pair.value.map_or(f64::NEG_INFINITY, |value| self.top.rank.key(value))
+    }
+
+    fn order(&self, a: &Pair, b: &Pair) -> Order {
+        self.key(b).total_cmp(&self.key(a)).then_with(|| (a.a, a.b).cmp(&(b.a, b.b)))
+    }
+
+    fn prune(&self, pairs: &mut Vec<Pair>) {
+        let Some(last) = self.top.count.checked_sub(1) else { return pairs.clear() };
+        if last >= pairs.len() {
+            return;
+        }
+        let (_, weakest, _) = pairs.select_nth_unstable_by(last, |a, b| self.order(a, b));
+        let least = self.key(weakest);
+        self.least.store(least.to_bits(), Ordering::Relaxed);
+        match self.top.ties {
+            true => pairs.retain(|pair| self.key(pair) >= least),
+            false => pairs.truncate(self.top.count),
+        }
+    }
+
+    /// The strongest pairs, strongest first; undefined ones before them where they are wanted.
+    pub(super) fn finish(self) -> Vec<Pair> {
+        let mut pairs = std::mem::take(&mut self.kept.lock().pairs);
+        self.prune(&mut pairs);
+        pairs.sort_unstable_by(|a, b| self.order(a, b));
+        let mut undefined = std::mem::take(&mut *self.undefined.lock());
+        undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
+        undefined.truncate(self.top.count);
+        undefined.extend(pairs);
+        undefined
+    }
+}
+
+/// Pairs that are gathered before the weaker ones are dropped.
+fn most_kept(count: usize) -> usize {
+    count.saturating_mul(2).saturating_add(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(a: u32, b: u32, value: f64) -> Pair {
+        Pair { a, b, n: 9, value: Some(value) }
+    }
+
+    fn values(pairs: &[Pair]) -> Vec<f64> {
+        pairs.iter().filter_map(|pair| pair.value).collect()
+    }
+
+    fn strongest(top: Top, pairs: &[Pair]) -> Vec<Pair> {
+        let strongest = Strongest::new(top);
+        pairs.chunks(3).for_each(|some| strongest.add(some));
+        strongest.finish()
+    }
+
+    const THREE: Top = Top { count: 3, rank: Rank::Magnitude, ties: false, undefined_first: false };
+
+    #[test]
+    fn the_strongest_come_first() {
+        let pairs = [pair(0, 1, 0.5), pair(0, 2, -0.9), pair(1, 2, 0.7), pair(1, 3, -0.1), pair(2, 3, 0.8)];
+        assert_eq!(values(&strongest(THREE, &pairs)), [-0.9, 0.8, 0.7]);
+        assert_eq!(values(&strongest(Top { rank: Rank::Highest, ..THREE }, &pairs)), [0.8, 0.7, 0.5]);
+        assert_eq!(values(&strongest(Top { rank: Rank::Lowest, ..THREE }, &pairs)), [-0.9, -0.1, 0.5]);
+        assert_eq!(strongest(Top { count: 0, ..THREE }, &pairs), []);
+    }
+
+    #[test]
+    fn of_ties_the_first_by_name_are_taken_or_all() {
+        let pairs: Vec<Pair> = (0..20_000).rev().map(|b| pair(0, b, if b == 7 { 1.0 } else { 0.5 })).collect();
+        assert_eq!(strongest(THREE, &pairs), [pair(0, 7, 1.0), pair(0, 0, 0.5), pair(0, 1, 0.5)]);
+        assert_eq!(strongest(Top { ties: true, ..THREE }, &pairs).len(), 20_000);
+    }
+
+    #[test]
+    fn undefined_measures_come_first_where_they_are_wanted() {
+        let pairs = [pair(0, 1, 0.5), Pair { value: None, ..pair(0, 2, 0.0) }, pair(0, 3, f64::NAN)];
+        assert_eq!(strongest(THREE, &pairs).len(), 2);
+        assert_eq!(strongest(Top { undefined_first: true, ..THREE }, &pairs)[0].value, None);
+    }
+
+    #[test]
+    fn bounds_keep_what_both_keep() {
+        let both = Bounds { least: -0.5, ..Bounds::ALL }.and(Bounds { magnitude: 0.3, undefined: false, ..Bounds::ALL });
+        assert_eq!([-0.6, -0.4, -0.2, 0.2, 0.3, f64::NAN].map(|value| both.keep(value)), [false, true, false, false, true, false]);
+        assert!(Bounds::ALL.keep_measure(None) && !Bounds::DEFINED.keep_measure(None));
+    }
+}

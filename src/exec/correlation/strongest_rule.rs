@@ -1,0 +1,83 @@
+//! The rule that lets the operator keep only the strongest pairs.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::projection::update_expr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+
+use super::conditions::measured;
+use super::exec::CorrelationExec;
+use super::select::{Rank, Top};
+
+/// Tells `CorrelationExec` how many pairs the sort above it keeps:
+///
+/// ```text
+/// SortExec: TopK(fetch=1000), expr=[abs(correlation) DESC]      SortExec: TopK(fetch=1000), expr=[abs(correlation) DESC]
+///   CorrelationExec: measure=pearson                              CorrelationExec: measure=pearson, strongest=1000
+/// ```
+///
+/// The sort stays, over a thousand rows. Declines where conditions are left that only the pairs themselves can tell, where the first
+/// sort key is not the measure or its magnitude, and with rolling windows. Belongs after the rule that pushes filters down.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct StrongestPairs;
+
+impl PhysicalOptimizerRule for StrongestPairs {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let rewrite = |plan: Arc<dyn ExecutionPlan>| {
+            let told = plan.downcast_ref::<SortExec>().map_or(Ok(None), told)?;
+            Ok(told.map_or_else(|| Transformed::no(Arc::clone(&plan)), Transformed::yes))
+        };
+        plan.transform_down(rewrite).data()
+    }
+
+    fn name(&self) -> &str {
+        "strongest_pairs"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The sort over an operator that knows of it; `None` where the plan has another shape.
+fn told(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let (Some(count), [first, others @ ..]) = (sort.fetch(), sort.expr().as_ref()) else { return Ok(None) };
+    let mut key = Arc::clone(&first.expr);
+    let mut between: Vec<&Arc<dyn ExecutionPlan>> = vec![];
+    let mut below = sort.input();
+    while let Some(projection) = below.downcast_ref::<ProjectionExec>() {
+        let Some(rewritten) = update_expr(&key, projection.expr(), true)? else { return Ok(None) };
+        key = rewritten;
+        between.push(below);
+        below = projection.input();
+    }
+    let Some(operator) = below.downcast_ref::<CorrelationExec>().filter(|operator| operator.takes_top()) else { return Ok(None) };
+    let Some(rank) = rank(&key, operator.query.measure_column(), first.options.descending) else { return Ok(None) };
+    let top = Top { count, rank, ties: !others.is_empty(), undefined_first: first.options.nulls_first };
+    // All undefined pairs are equal: which of them come first, only their names tell.
+    if top.ties && top.undefined_first && !operator.drops_undefined() {
+        return Ok(None);
+    }
+    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(operator.with_top(top));
+    for above in between.into_iter().rev() {
+        plan = replace_children_if_necessary(Arc::clone(above), vec![plan])?;
+    }
+    let sorted = SortExec::new(sort.expr().clone(), plan).with_fetch(Some(count));
+    Ok(Some(Arc::new(sorted.with_preserve_partitioning(sort.preserve_partitioning()))))
+}
+
+fn rank(key: &Arc<dyn PhysicalExpr>, measure: usize, descending: bool) -> Option<Rank> {
+    match (measured(key, measure)?, descending) {
+        (true, true) => Some(Rank::Magnitude),
+        (true, false) => None,
+        (false, true) => Some(Rank::Highest),
+        (false, false) => Some(Rank::Lowest),
+    }
+}
