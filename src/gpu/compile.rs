@@ -99,11 +99,26 @@ fn text(raw: &[std::ffi::c_char]) -> String {
     raw.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.to_ne_bytes()[0])).collect()
 }
 
+/// A compiled module.
+pub(super) enum Image {
+    Machine(Vec<u8>),
+    Intermediate(String),
+}
+
+impl From<Image> for Ptx {
+    fn from(image: Image) -> Self {
+        match image {
+            Image::Machine(code) => Self::from_binary(code),
+            Image::Intermediate(code) => Self::from_src(code),
+        }
+    }
+}
+
 /// Compiles a source file.
 ///
 /// # Errors
 /// [`GpuError::Compile`] with the compiler's log.
-pub(super) fn compile(source: &Source, target: Target) -> Result<Ptx, GpuError> {
+pub(super) fn compile(source: &Source, target: Target) -> Result<Image, GpuError> {
     let architecture = target.architecture();
     let refuse = |log: String| failure(source.file, architecture.clone(), log);
     let code = CString::new(source.text).map_err(|_| refuse("a NUL in the source".into()))?;
@@ -115,8 +130,12 @@ pub(super) fn compile(source: &Source, target: Target) -> Result<Ptx, GpuError> 
     // SAFETY: the program is alive, and so are `code` and `name`, which it may refer to.
     unsafe { result::compile_program(program.0, &options) }.map_err(|error| refuse(format!("{error:?}: {}", program.log())))?;
     let image = match target {
-        Target::Machine(_) => program.machine_code().map(Ptx::from_binary),
-        Target::Intermediate(_) => program.intermediate_code().map(Ptx::from_src),
+        Target::Machine(_) => program.machine_code().map(Image::Machine),
+        Target::Intermediate(_) => program.intermediate_code().map(Image::Intermediate),
     };
     image.map_err(|error| refuse(format!("{error:?}")))
 }
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

@@ -52,7 +52,7 @@ impl Kernels {
         })?;
         let mut loaded = vec![];
         for source in KERNELS {
-            let module = context.load_module(compile(source, target)?).map_err(GpuError::driver("loading kernels"))?;
+            let module = context.load_module(compile(source, target)?.into()).map_err(GpuError::driver("loading kernels"))?;
             for &kernel in source.kernels {
                 loaded.push((kernel, module.load_function(kernel).map_err(GpuError::driver("finding a kernel"))?));
             }
@@ -112,3 +112,9 @@ impl From<&Criterion> for CriterionArgument {
         Self { above: criterion.above, below: criterion.below, floor: criterion.floor, rank: criterion.by as u32 }
     }
 }
+
+// The sizes that the structs have in CUDA C.
+const _: () = assert!(size_of::<TileArgument>() == 20);
+const _: () = assert!(size_of::<CriterionArgument>() == 32);
+const _: () = assert!(size_of::<super::tiles::Pair>() == 16);
+const _: () = assert!(size_of::<super::metrics::SeriesMetrics>() == 56);

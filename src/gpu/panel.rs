@@ -147,6 +147,10 @@ impl DevicePanel {
         &self.gpu
     }
 
+    pub(super) fn layout(&self) -> RowLayout {
+        self.layout
+    }
+
     pub(super) fn block_rows(&self) -> usize {
         self.block_rows
     }

@@ -7,6 +7,7 @@ mod database;
 mod definitions;
 #[cfg(unix)]
 mod faults;
+mod gpu;
 mod import_again;
 mod locations;
 mod object_store;
