@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::error::{GpuError, Unavailable};
 use super::kernels::Kernels;
+use super::memory::PinnedBuffer;
 use super::product::Blas;
 
 /// The oldest compute capability whose warps the kernels can rely on (70 for 7.0).
@@ -145,6 +146,18 @@ fn missing_library() -> Option<String> {
     }
 }
 
+/// Page-locked bytes through which results come back, piece by piece.
+pub(super) const DOWNLOAD_BYTES: usize = 16 << 20;
+
+/// A stream with its cuBLAS handle and page-locked memory for results: all of it takes long to make, and is kept for the next query.
+pub(super) struct Channel {
+    pub(super) blas: Blas,
+    /// One number of 64 bits.
+    pub(super) count: PinnedBuffer,
+    /// [`DOWNLOAD_BYTES`] bytes.
+    pub(super) results: PinnedBuffer,
+}
+
 /// A device, opened: its context, its kernels and its streams. Lives as long as the process; shared by all queries.
 pub struct Gpu {
     context: Arc<CudaContext>,
@@ -152,8 +165,8 @@ pub struct Gpu {
     index: usize,
     name: String,
     multiprocessors: u32,
-    /// Streams that no work uses now, with their cuBLAS handles, which take long to make.
-    idle: Mutex<Vec<Blas>>,
+    /// Those that no work uses now.
+    idle: Mutex<Vec<Channel>>,
 }
 
 impl fmt::Debug for Gpu {
@@ -205,8 +218,8 @@ impl Gpu {
         let multiprocessors = multiprocessors.unsigned_abs().max(1);
         let gpu = Self { context, kernels, index, name, multiprocessors, idle: Mutex::new(vec![]) };
         // cuBLAS may be too new for the driver: that shows when a handle is made.
-        let blas = gpu.take_blas().map_err(unusable)?;
-        gpu.give_back(blas);
+        let channel = gpu.take_channel().map_err(unusable)?;
+        gpu.give_back(channel);
         Ok(gpu)
     }
 
@@ -247,14 +260,19 @@ impl Gpu {
         self.context.new_stream().map_err(GpuError::driver("making a stream"))
     }
 
-    /// A stream with its cuBLAS handle, for one user at a time.
-    pub(super) fn take_blas(&self) -> Result<Blas, GpuError> {
-        let idle = self.idle.lock().pop();
-        idle.map_or_else(|| Blas::new(self.new_stream()?), Ok)
+    /// A stream with what belongs to it, for one user at a time.
+    pub(super) fn take_channel(&self) -> Result<Channel, GpuError> {
+        if let Some(idle) = self.idle.lock().pop() {
+            return Ok(idle);
+        }
+        let count = PinnedBuffer::zeroed(&self.context, "a counter", size_of::<u64>())?;
+        let results = PinnedBuffer::zeroed(&self.context, "results", DOWNLOAD_BYTES)?;
+        Ok(Channel { blas: Blas::new(self.new_stream()?)?, count, results })
     }
 
-    pub(super) fn give_back(&self, blas: Blas) {
-        self.idle.lock().push(blas);
+    /// Takes a channel back on which no work is left.
+    pub(super) fn give_back(&self, channel: Channel) {
+        self.idle.lock().push(channel);
     }
 }
 

@@ -5,19 +5,16 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, LaunchConfig, PushKernelArg};
 
-use super::device::Gpu;
+use super::device::{Channel, DOWNLOAD_BYTES, Gpu};
 use super::error::GpuError;
 use super::kernels::{BINS, BLOCK_THREADS, CriterionArgument, TileArgument};
 use super::lane::Lane;
-use super::memory::{DeviceBuffer, PinnedBuffer, Plain};
+use super::memory::{DeviceBuffer, Plain};
 use super::panel::DevicePanel;
-use super::product::{Blas, Operands};
+use super::product::Operands;
 use super::strongest::Bins;
 use super::tiles::{Criterion, Pair, Precision, Tile, lane_bytes, refinement_slack, survivor_capacity};
 use super::upload::{RowLayout, Window};
-
-/// Page-locked bytes through which survivors and products come back, piece by piece.
-const DOWNLOAD_BYTES: usize = 16 << 20;
 
 /// Threads that count a histogram share one in fast memory: few blocks, so that few are added up.
 const HISTOGRAM_SHARE: usize = 16;
@@ -28,8 +25,8 @@ unsafe impl Plain for Pair {}
 /// The buffers of a lane, for tiles up to a size.
 pub(super) struct DeviceLane<'g> {
     gpu: &'g Gpu,
-    /// Always there; taken out when the lane is dropped.
-    blas: Option<Blas>,
+    /// Always there; given back when the lane is dropped.
+    channel: Option<Channel>,
     stream: Arc<CudaStream>,
     precision: Precision,
     product: DeviceBuffer,
@@ -38,8 +35,6 @@ pub(super) struct DeviceLane<'g> {
     /// One number of 64 bits.
     count: DeviceBuffer,
     bins: DeviceBuffer,
-    host_count: PinnedBuffer,
-    host: PinnedBuffer,
     current: Option<Current>,
 }
 
@@ -60,11 +55,9 @@ impl<'g> DeviceLane<'g> {
         let kept = DeviceBuffer::zeroed(context, "the survivors of a tile", kept_bytes)?;
         let count = DeviceBuffer::zeroed(context, "a counter", size_of::<u64>())?;
         let bins = DeviceBuffer::zeroed(context, "a histogram", BINS * size_of::<u32>())?;
-        let host_count = PinnedBuffer::zeroed(context, "a counter", size_of::<u64>())?;
-        let host = PinnedBuffer::zeroed(context, "survivors", DOWNLOAD_BYTES)?;
-        let blas = gpu.take_blas()?;
-        let stream = Arc::clone(blas.stream());
-        Ok(Self { gpu, blas: Some(blas), stream, precision, product, kept, capacity, count, bins, host_count, host, current: None })
+        let channel = gpu.take_channel()?;
+        let stream = Arc::clone(channel.blas.stream());
+        Ok(Self { gpu, channel: Some(channel), stream, precision, product, kept, capacity, count, bins, current: None })
     }
 
     fn tile(&self) -> Result<&Tile, GpuError> {
@@ -86,9 +79,8 @@ impl<'g> DeviceLane<'g> {
             return Err(GpuError::Shape(format!("a tile of {} products is larger than its lane", tile.elements())));
         }
         let (into, precision) = (self.product.address(0), self.precision);
-        let Some(blas) = &mut self.blas else { return Err(GpuError::Shape("the lane is closed".into())) };
         // SAFETY: the operands lie in panels that the caller borrows until the lane has been waited for; the product fits.
-        unsafe { blas.product(operands, into, precision) }
+        unsafe { opened(&mut self.channel)?.blas.product(operands, into, precision) }
     }
 
     /// Enqueues the refinement of products near 1 that may be kept; in double precision only.
@@ -116,11 +108,12 @@ impl<'g> DeviceLane<'g> {
         // SAFETY: the arguments of the kernel in their order; it writes at most `capacity` pairs and the count.
         unsafe { call.launch(self.launch_over(tile.elements(), 1)) }.map_err(GpuError::driver("selecting pairs"))?;
         // SAFETY: the buffer is read only after the stream has been waited for.
-        unsafe { self.count.download(0, &mut self.host_count.as_mut_slice::<u64>()[..1], &self.stream) }
+        unsafe { self.count.download(0, &mut opened(&mut self.channel)?.count.as_mut_slice::<u64>()[..1], &self.stream) }
     }
 
-    fn counted(&self) -> u64 {
-        self.host_count.as_slice::<u64>()[0]
+    /// The count that has come back; the stream has been waited for.
+    fn counted(&mut self) -> Result<u64, GpuError> {
+        Ok(opened(&mut self.channel)?.count.as_slice::<u64>()[0])
     }
 
     /// Downloads `len` values from `first` on, through the page-locked buffer, and gives each piece to `take`.
@@ -129,10 +122,11 @@ impl<'g> DeviceLane<'g> {
         for start in (0..len).step_by(piece) {
             let part = piece.min(len - start);
             let from = if kept { &self.kept } else { &self.product };
+            let into = &mut opened(&mut self.channel)?.results.as_mut_slice::<T>()[..part];
             // SAFETY: the buffer is read only after the wait below.
-            unsafe { from.download((first + start) * size_of::<T>(), &mut self.host.as_mut_slice::<T>()[..part], &self.stream) }?;
+            unsafe { from.download((first + start) * size_of::<T>(), into, &self.stream) }?;
             self.wait()?;
-            take(&self.host.as_slice::<T>()[..part]);
+            take(&opened(&mut self.channel)?.results.as_slice::<T>()[..part]);
         }
         Ok(())
     }
@@ -143,10 +137,14 @@ impl Drop for DeviceLane<'_> {
         // Work in flight, after an error or a break, ends before its buffers are freed.
         let context = self.stream.context();
         context.record_err(self.stream.synchronize());
-        if let Some(blas) = self.blas.take() {
-            self.gpu.give_back(blas);
+        if let Some(channel) = self.channel.take() {
+            self.gpu.give_back(channel);
         }
     }
+}
+
+fn opened(channel: &mut Option<Channel>) -> Result<&mut Channel, GpuError> {
+    channel.as_mut().ok_or_else(|| GpuError::Shape("the lane is closed".into()))
 }
 
 /// Where the rows of a side of the product lie.
@@ -199,7 +197,7 @@ impl Lane for LaneOver<'_, '_, '_> {
     fn survivors(&mut self) -> Result<u64, GpuError> {
         self.lane.wait()?;
         let known = self.lane.current.as_ref().and_then(|current| current.known);
-        Ok(known.unwrap_or_else(|| self.lane.counted()))
+        known.map_or_else(|| self.lane.counted(), Ok)
     }
 
     fn capacity(&self) -> u64 {
@@ -213,7 +211,7 @@ impl Lane for LaneOver<'_, '_, '_> {
         self.lane.select(&tile, criterion)?;
         self.lane.wait()?;
         self.lane.current = Some(Current { tile, known: None });
-        Ok(self.lane.counted())
+        self.lane.counted()
     }
 
     fn histogram(&mut self, criterion: &Criterion, bins: &Bins) -> Result<Vec<u32>, GpuError> {
@@ -227,10 +225,11 @@ impl Lane for LaneOver<'_, '_, '_> {
         call.arg(&product).arg(&shape).arg(&wanted).arg(&low).arg(&scale).arg(&into);
         // SAFETY: the arguments of the kernel in their order; it adds to `BINS` counters.
         unsafe { call.launch(lane.launch_over(tile.elements(), HISTOGRAM_SHARE)) }.map_err(GpuError::driver("counting ranks"))?;
+        let results = &mut opened(&mut lane.channel)?.results;
         // SAFETY: the buffer is read only after the wait below.
-        unsafe { lane.bins.download(0, &mut lane.host.as_mut_slice::<u32>()[..BINS], &lane.stream) }?;
+        unsafe { lane.bins.download(0, &mut results.as_mut_slice::<u32>()[..BINS], &lane.stream) }?;
         lane.wait()?;
-        Ok(lane.host.as_slice::<u32>()[..BINS].to_vec())
+        Ok(opened(&mut lane.channel)?.results.as_slice::<u32>()[..BINS].to_vec())
     }
 
     fn download(&mut self, count: usize) -> Result<Vec<Pair>, GpuError> {

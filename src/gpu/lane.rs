@@ -109,11 +109,11 @@ impl<'s, 'f> Selection<'s, 'f> {
     fn collect<L: Lane>(&mut self, lane: &mut L, tile: Tile) -> Result<Found, GpuError> {
         let mut count = lane.survivors()?;
         let mut criterion = self.criterion;
-        if let Some(strongest) = &self.strongest {
-            if count > lane.capacity() || count > MANY_SURVIVORS.max(2 * strongest.count() as u64) {
-                criterion = tighten(lane, criterion, strongest.count())?;
-                count = lane.select_again(&criterion)?;
-            }
+        if let Some(strongest) = &self.strongest
+            && (count > lane.capacity() || count > MANY_SURVIVORS.max(twice(strongest.count())))
+        {
+            criterion = tighten(lane, criterion, strongest.count())?;
+            count = lane.select_again(&criterion)?;
         }
         if count > lane.capacity() {
             return Ok(Found::Products(tile, criterion));
@@ -190,12 +190,16 @@ fn tighten<L: Lane>(lane: &mut L, wanted: Criterion, count: usize) -> Result<Cri
         let Some(floor) = bins.floor(&counts, count.max(1)) else { break };
         // Never below what all tiles together have reached.
         tight.floor = tight.floor.max(floor.value);
-        if floor.reached <= 2 * count as u64 || floor.last {
+        if floor.reached <= twice(count) || floor.last {
             break;
         }
         bins = floor.finer;
     }
     Ok(tight)
+}
+
+fn twice(count: usize) -> u64 {
+    (count as u64).saturating_mul(2)
 }
 
 /// The pairs that the criterion keeps of the values of some rows of a tile, in order.

@@ -37,18 +37,18 @@ pub fn product_rate(panel: &DevicePanel, repeats: usize) -> Result<ProductRate, 
     let into = DeviceBuffer::zeroed(gpu.context(), "products", rows * rows * layout.precision.element_bytes())?;
     let block = panel.address(&(0..rows))?;
     let operands = Operands { left: block, right: block, rows, columns: rows, stride: layout.stride };
-    let mut blas = gpu.take_blas()?;
+    let mut channel = gpu.take_channel()?;
     let mut multiply = |count: usize| -> Result<Duration, GpuError> {
         let start = Instant::now();
         for _ in 0..count {
             // SAFETY: the block and the buffer outlive the wait below; the buffer has room for rows x rows products.
-            unsafe { blas.product(&operands, into.address(0), layout.precision) }?;
+            unsafe { channel.blas.product(&operands, into.address(0), layout.precision) }?;
         }
-        blas.stream().synchronize().map_err(GpuError::driver("multiplying"))?;
+        channel.blas.stream().synchronize().map_err(GpuError::driver("multiplying"))?;
         Ok(start.elapsed())
     };
     multiply(1)?;
     let elapsed = multiply(repeats)?;
-    gpu.give_back(blas);
+    gpu.give_back(channel);
     Ok(ProductRate { elapsed, operations: 2.0 * repeats as f64 * (rows * rows) as f64 * layout.columns as f64 })
 }

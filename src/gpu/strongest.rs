@@ -46,7 +46,7 @@ impl Strongest {
         let (by, floor) = (self.by, self.floor);
         self.best.extend(pairs.into_iter().filter(|pair| by.of(pair.value) >= floor));
         let first_floor = self.floor == f64::NEG_INFINITY && self.best.len() >= self.count;
-        if first_floor || self.best.len() > self.count + (self.count / 2).max(SLACK) {
+        if first_floor || self.best.len() > self.count.saturating_add((self.count / 2).max(SLACK)) {
             self.prune();
         }
     }
@@ -159,6 +159,13 @@ mod tests {
         assert_eq!(strongest.floor(), 0.5);
         strongest.add(vec![pair(1, 2, 0.5), pair(0, 1, 0.4)]);
         assert_eq!(strongest.finish(), [pair(1, 2, 0.5), pair(1, 9, -0.5)]);
+    }
+
+    #[test]
+    fn a_count_beyond_all_pairs_keeps_them_all() {
+        let mut strongest = Strongest::new(usize::MAX, Rank::Lowest);
+        strongest.add(vec![pair(0, 1, 0.5), pair(0, 2, -0.5)]);
+        assert_eq!(strongest.finish(), [pair(0, 2, -0.5), pair(0, 1, 0.5)]);
     }
 
     #[test]

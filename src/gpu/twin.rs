@@ -42,13 +42,7 @@ pub fn refined(product: f64, left: &[f64], right: &[f64]) -> f64 {
 
 /// The value within [-1, 1]; NaN stays.
 pub fn clamped(value: f64) -> f64 {
-    if value > 1.0 {
-        1.0
-    } else if value < -1.0 {
-        -1.0
-    } else {
-        value
-    }
+    value.clamp(-1.0, 1.0)
 }
 
 /// A sum with the digits lost by its additions kept apart (Knuth's two-sum).
