@@ -181,7 +181,7 @@ fn report(gpu: &Arc<Gpu>, asked: &Arguments, source: Source<'_>, name: &str, kee
     let mut sink = |pairs: Vec<Pair>| {
         found.extend(pairs);
         calls += 1;
-        if calls == 2 {
+        if calls == 1 {
             least = gpu.free_bytes().unwrap_or(before);
         }
         ControlFlow::Continue(())

