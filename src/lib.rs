@@ -39,7 +39,7 @@
 //!
 //! # Layers
 //!
-//! `cli → engine → catalog → ingest → exec → storage → {config, error}`: a module imports only from those to its right.
+//! `cli → engine → catalog → ingest → exec → {storage, gpu} → {config, error}`: a module imports only from those to its right.
 
 pub mod catalog;
 pub mod cli;
@@ -47,6 +47,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod gpu;
 pub mod ingest;
 pub mod storage;
 

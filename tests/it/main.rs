@@ -8,6 +8,7 @@ mod database;
 mod definitions;
 #[cfg(unix)]
 mod faults;
+mod gpu;
 mod import_again;
 mod locations;
 mod object_store;
