@@ -14,6 +14,42 @@ pub struct EngineConfig {
     pub threads: Option<usize>,
     /// Bytes that queries and imports may hold before they spill or fail; `None` sets no limit.
     pub memory_limit_bytes: Option<usize>,
+    /// Whether queries use a GPU; a session may change it.
+    pub gpu: GpuUse,
+}
+
+/// Whether queries use a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum GpuUse {
+    /// Where there is one and the work is large enough to pay.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// For all work that it can do; a query that could use one fails where there is none.
+    Required,
+}
+
+/// Arithmetic of products on a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum GpuPrecision {
+    /// Double precision: agrees with the CPU within 1e-12.
+    #[default]
+    F64,
+    /// Single precision: errors of about 1e-6.
+    F32,
+    /// Single precision on tensor cores with 10 bits of mantissa: errors of about 1e-3.
+    Tf32,
+}
+
+impl GpuUse {
+    /// Every value, by its name.
+    pub const ALL: [(&'static str, Self); 3] = [("auto", Self::Auto), ("off", Self::Off), ("required", Self::Required)];
+}
+
+impl GpuPrecision {
+    /// Every value, by its name.
+    pub const ALL: [(&'static str, Self); 3] = [("f64", Self::F64), ("f32", Self::F32), ("tf32", Self::Tf32)];
 }
 
 /// Settings of a session: `SET tranchedb.run_aggregate = false`, `SHOW tranchedb.run_aggregate`.
@@ -23,11 +59,17 @@ pub struct SqlOptions {
     pub run_aggregate: bool,
     /// Whether a join of strategy tables that is aggregated to correlations becomes the correlation operator.
     pub correlation_join: bool,
+    /// Whether queries use a GPU.
+    pub gpu: GpuUse,
+    /// Arithmetic of products on it.
+    pub gpu_precision: GpuPrecision,
+    /// Its number, from 0.
+    pub gpu_device: usize,
 }
 
 impl Default for SqlOptions {
     fn default() -> Self {
-        Self { run_aggregate: true, correlation_join: true }
+        Self { run_aggregate: true, correlation_join: true, gpu: GpuUse::Auto, gpu_precision: GpuPrecision::F64, gpu_device: 0 }
     }
 }
 
@@ -90,7 +132,33 @@ const SETTINGS: &[Setting] = &[
         get: |options| options.correlation_join.to_string(),
         set: |options, value| flag(value).map(|flag| options.correlation_join = flag),
     },
+    Setting {
+        name: "gpu",
+        description: "Whether correlations are computed on a GPU: auto (where the work is large enough), off, required.",
+        get: |options| name_of(&GpuUse::ALL, options.gpu),
+        set: |options, value| named(&GpuUse::ALL, value).map(|choice| options.gpu = choice).ok_or("auto, off or required"),
+    },
+    Setting {
+        name: "gpu_precision",
+        description: "Arithmetic of products on a GPU: f64, f32 or tf32.",
+        get: |options| name_of(&GpuPrecision::ALL, options.gpu_precision),
+        set: |options, value| named(&GpuPrecision::ALL, value).map(|choice| options.gpu_precision = choice).ok_or("f64, f32 or tf32"),
+    },
+    Setting {
+        name: "gpu_device",
+        description: "Number of the GPU, from 0; system.devices lists them.",
+        get: |options| options.gpu_device.to_string(),
+        set: |options, value| value.parse().map(|index| options.gpu_device = index).map_err(|_| "a whole number from 0"),
+    },
 ];
+
+fn name_of<T: Copy + PartialEq>(all: &[(&'static str, T)], value: T) -> String {
+    all.iter().find(|(_, known)| *known == value).map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+fn named<T: Copy>(all: &[(&'static str, T)], name: &str) -> Option<T> {
+    all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
 
 fn flag(value: &str) -> Result<bool, &'static str> {
     value.to_lowercase().parse().map_err(|_| "true or false")

@@ -33,7 +33,9 @@ use crate::catalog::{
 };
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
-use crate::exec::{CorrelationJoin, CorrelationPlanner, RelationFunctions, RunAggregate, RunCache, StrongestPairs, strategy_time_order};
+use crate::exec::{
+    CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, strategy_time_order,
+};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
 
@@ -397,7 +399,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         .with_create_default_catalog_and_schema(false)
         // The engine's own takes its place.
         .with_information_schema(false)
-        .with_option_extension(SqlOptions::default())
+        .with_option_extension(SqlOptions { gpu: config.gpu, ..SqlOptions::default() })
+        .with_extension(Arc::new(DevicePanels::default()))
         .with_extension(Arc::new(RunCache::default()));
     if let Some(threads) = config.threads {
         if threads == 0 {

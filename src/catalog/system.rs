@@ -8,12 +8,14 @@
 //! | `system.imports` | import, refused ones too |
 //! | `system.import_issues` | issue that an import reported |
 //! | `system.strategies` | strategy of a strategy table |
+//! | `system.devices` | GPU of this machine, or the reason why there is none |
+//! | `system.cache_entries` | result that the session keeps in a tier: panels of series on a GPU |
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::{Column, JoinType, Result as DfResult, internal_datafusion_err};
@@ -28,7 +30,7 @@ use serde_json::Value;
 
 use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
-use crate::exec::StrategyScan;
+use crate::exec::{DevicePanels, StrategyScan};
 use crate::storage::{StrategyTable, history, load_table};
 
 /// Tables whose logs are read at the same time.
@@ -58,6 +60,8 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable { name: "imports", schema: || json_schema(IMPORT_COLUMNS), compute: |schema, _| Box::pin(imports(schema)) },
     SystemTable { name: "import_issues", schema: || json_schema(ISSUE_COLUMNS), compute: |schema, _| Box::pin(import_issues(schema)) },
     SystemTable { name: "strategies", schema: strategies_schema, compute: |schema, ctx| Box::pin(strategies(schema, ctx)) },
+    SystemTable { name: "devices", schema: || json_schema(DEVICE_COLUMNS), compute: |_, _| Box::pin(async { devices() }) },
+    SystemTable { name: "cache_entries", schema: || json_schema(CACHE_COLUMNS), compute: |_, ctx| Box::pin(async { cache_entries(ctx) }) },
 ];
 
 /// A system table as a provider: planning knows its columns, reading computes its rows.
@@ -137,6 +141,7 @@ struct JsonColumn(&'static str, JsonType, &'static [&'static str]);
 enum JsonType {
     Text,
     Integer,
+    Boolean,
     Instant,
 }
 
@@ -191,11 +196,34 @@ const TABLE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("problem", JsonType::Text, &["problem"]),
 ];
 
+const DEVICE_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("device", JsonType::Integer, &["device"]),
+    JsonColumn("name", JsonType::Text, &["name"]),
+    JsonColumn("compute_capability", JsonType::Text, &["compute_capability"]),
+    JsonColumn("memory_bytes", JsonType::Integer, &["memory_bytes"]),
+    JsonColumn("free_bytes", JsonType::Integer, &["free_bytes"]),
+    JsonColumn("driver_version", JsonType::Text, &["driver_version"]),
+    JsonColumn("usable", JsonType::Boolean, &["usable"]),
+    JsonColumn("reason", JsonType::Text, &["reason"]),
+];
+
+const CACHE_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("tier", JsonType::Text, &["tier"]),
+    JsonColumn("path", JsonType::Text, &["path"]),
+    JsonColumn("version", JsonType::Text, &["version"]),
+    JsonColumn("bytes", JsonType::Integer, &["bytes"]),
+    JsonColumn("hits", JsonType::Integer, &["hits"]),
+    JsonColumn("loaded_at", JsonType::Instant, &["loaded_at"]),
+    JsonColumn("last_used_at", JsonType::Instant, &["last_used_at"]),
+    JsonColumn("pinned", JsonType::Boolean, &["pinned"]),
+];
+
 /// Columns as a schema.
 fn json_schema(columns: &[JsonColumn]) -> SchemaRef {
     let data_type = |kind| match kind {
         JsonType::Text => DataType::Utf8,
         JsonType::Integer => DataType::Int64,
+        JsonType::Boolean => DataType::Boolean,
         JsonType::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
     };
     Arc::new(Schema::new(columns.iter().map(|JsonColumn(name, kind, _)| Field::new(*name, data_type(*kind), true)).collect::<Vec<_>>()))
@@ -209,6 +237,7 @@ fn json_batch(columns: &[JsonColumn], records: &[Value]) -> Result<RecordBatch> 
         let array: ArrayRef = match kind {
             JsonType::Text => Arc::new(found.iter().map(|v| as_text(v)).collect::<StringArray>()),
             JsonType::Integer => Arc::new(found.iter().map(|v| v.as_i64()).collect::<Int64Array>()),
+            JsonType::Boolean => Arc::new(found.iter().map(|v| v.as_bool()).collect::<BooleanArray>()),
             JsonType::Instant => Arc::new(found.iter().map(|v| as_instant(v)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         };
         arrays.push(array);
@@ -319,6 +348,46 @@ async fn import_issues(schema: &DirectorySchema) -> Result<RecordBatch> {
         }
     }
     json_batch(ISSUE_COLUMNS, &issues)
+}
+
+/// `system.devices`: without a driver one row that says so.
+fn devices() -> Result<RecordBatch> {
+    let of_device = |device: crate::gpu::DeviceReport| {
+        let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        serde_json::json!({
+            "device": device.index,
+            "name": device.name,
+            "compute_capability": version(device.compute_capability),
+            "memory_bytes": device.memory_bytes,
+            "free_bytes": device.free_bytes,
+            "driver_version": version(device.driver_version),
+            "usable": device.usable(),
+            "reason": device.reason,
+        })
+    };
+    let records: Vec<Value> = match crate::gpu::devices() {
+        Ok(devices) => devices.into_iter().map(of_device).collect(),
+        Err(reason) => vec![serde_json::json!({ "usable": false, "reason": reason.to_string() })],
+    };
+    json_batch(DEVICE_COLUMNS, &records)
+}
+
+/// `system.cache_entries`: what the session of the query keeps.
+fn cache_entries(ctx: &SessionContext) -> Result<RecordBatch> {
+    let panels = ctx.state().config().get_extension::<DevicePanels>().map(|panels| panels.entries()).unwrap_or_default();
+    let instant = |at: std::time::SystemTime| chrono::DateTime::<chrono::Utc>::from(at).to_rfc3339();
+    let record = |entry: crate::gpu::PanelCacheEntry| {
+        serde_json::json!({
+            "tier": "gpu",
+            "path": entry.key,
+            "bytes": entry.bytes,
+            "hits": entry.hits,
+            "loaded_at": instant(entry.loaded_at),
+            "last_used_at": instant(entry.last_used_at),
+            "pinned": false,
+        })
+    };
+    json_batch(CACHE_COLUMNS, &panels.into_iter().map(record).collect::<Vec<_>>())
 }
 
 /// `system.strategies`: one row per strategy, counted from the data, in source order.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
 use super::print::FORMATS;
+use crate::config::GpuUse;
 use crate::ingest::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, TimeUnit, Unit, ValueKind};
 
 /// SQL over strategy tables: without a sub-command a prompt on a terminal, else statements from standard input.
@@ -53,6 +54,10 @@ pub(crate) struct CommonArguments {
     /// Rows shown of a result in the table format; 0 shows all
     #[arg(long, value_name = "N", global = true, default_value_t = 40)]
     pub(crate) max_rows: usize,
+
+    /// Whether correlations are computed on a GPU
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", value_parser = gpu_uses())]
+    pub(crate) gpu: GpuUse,
 
     /// Threads that queries use; one per core without it
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -291,6 +296,11 @@ pub(crate) struct GenerateArguments {
     /// Replace the file if it exists
     #[arg(long, conflicts_with = "into")]
     pub(crate) overwrite: bool,
+}
+
+fn gpu_uses() -> impl TypedValueParser<Value = GpuUse> {
+    let value = |name: String| GpuUse::ALL.iter().find(|(known, _)| *known == name).map_or_else(GpuUse::default, |(_, value)| *value);
+    PossibleValuesParser::new(GpuUse::ALL.map(|(name, _)| name)).map(value)
 }
 
 fn formats() -> clap::builder::PossibleValuesParser {

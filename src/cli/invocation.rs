@@ -97,7 +97,12 @@ impl Invocation {
             return Err(Failure::usage(format!("--format {} needs a file: -o FILE", printing.format.name)));
         }
         let limited = common.threads.is_some() || cpu_limit.is_some();
-        let engine = EngineConfig { location: common.db, threads: limited.then_some(threads), memory_limit_bytes: common.memory_limit };
+        let engine = EngineConfig {
+            location: common.db,
+            threads: limited.then_some(threads),
+            memory_limit_bytes: common.memory_limit,
+            gpu: common.gpu,
+        };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };
         Ok(Self { action, engine, printing, output: common.output, logging, threads, nice })
     }

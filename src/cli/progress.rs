@@ -34,13 +34,14 @@ impl Spinner {
     }
 
     /// Shows how far the work is.
-    pub(crate) fn show(&mut self, rows: u64) {
+    pub(crate) fn show(&mut self, rows: u64, done: Option<f64>) {
         if !self.allowed || self.started.elapsed() < SHOWN_AFTER {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| ProgressBar::new_spinner().with_style(style("{spinner} {msg}")));
         let rows = if rows > 0 { format!(", {}", counted(rows, "row")) } else { String::new() };
-        bar.set_message(format!("{} {:.1} s{rows} (Ctrl-C cancels)", self.label, self.started.elapsed().as_secs_f64()));
+        let done = done.map(|share| format!(", {:.0} %", share * 100.0)).unwrap_or_default();
+        bar.set_message(format!("{} {:.1} s{done}{rows} (Ctrl-C cancels)", self.label, self.started.elapsed().as_secs_f64()));
         bar.tick();
     }
 

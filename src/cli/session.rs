@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use super::workers::Workers;
 use crate::catalog::Statement;
 use crate::engine::{Engine, Parameters};
 use crate::error::{Error, Position};
-use crate::exec::giving_way;
+use crate::exec::{giving_way, progress};
 
 /// Batches that may wait for the printer.
 const BATCHES_AHEAD: usize = 2;
@@ -84,7 +84,7 @@ pub(crate) struct Session {
 
 /// A statement's result on its way from the workers.
 enum Part {
-    Schema(SchemaRef),
+    Plan(Arc<dyn ExecutionPlan>),
     Rows(RecordBatch),
 }
 
@@ -128,18 +128,21 @@ impl Session {
         let work = produce(self.engine.clone(), statement.clone(), self.parameters.clone(), sender);
         let task = self.workers.spawn(work);
         let mut spinner = Spinner::start(self.label.clone().unwrap_or_default(), self.label.is_some() && !self.printing.quiet);
-        let (mut ran, mut printer) = (Ran::default(), None);
+        let (mut ran, mut printer, mut plan) = (Ran::default(), None, None);
         loop {
             let part = tokio::select! {
                 () = self.workers.interrupted() => return Err(Failure::Engine(Error::Cancelled)),
                 () = spinner.tick() => {
-                    spinner.show(ran.rows);
+                    spinner.show(ran.rows, plan.as_ref().and_then(progress));
                     continue;
                 }
                 part = parts.recv() => part,
             };
             match part {
-                Some(Part::Schema(schema)) => printer = self.begin(&schema, &mut spinner)?,
+                Some(Part::Plan(begun)) => {
+                    printer = self.begin(&begun.schema(), &mut spinner)?;
+                    plan = Some(begun);
+                }
                 Some(Part::Rows(batch)) => {
                     ran.rows += batch.num_rows() as u64;
                     ran.bytes += batch.get_array_memory_size() as u64;
@@ -232,9 +235,10 @@ impl Session {
 async fn produce(engine: Engine, statement: Statement, parameters: Parameters, parts: mpsc::Sender<Part>) -> Result<(), Error> {
     let frame = engine.run(&statement, &parameters).await?;
     let context = Arc::new(frame.task_ctx());
-    let mut stream = execute_stream(giving_way(frame.create_physical_plan().await?)?, context)?;
+    let plan = giving_way(frame.create_physical_plan().await?)?;
+    let mut stream = execute_stream(Arc::clone(&plan), context)?;
     // A closed channel means that nobody wants the result any more.
-    if parts.send(Part::Schema(stream.schema())).await.is_err() {
+    if parts.send(Part::Plan(plan)).await.is_err() {
         return Ok(());
     }
     while let Some(batch) = stream.next().await {

@@ -2,14 +2,17 @@
 
 mod correlation;
 mod giving_way;
+mod progress;
 mod runs;
 mod strategy_scan;
 mod wide_pivot;
 
 pub use correlation::{
-    CorrelationJoin, CorrelationPlanner, RELATION_FUNCTIONS, RelationFunction, RelationFunctions, StrongestPairs, takes_relations,
+    CorrelationJoin, CorrelationPlanner, DevicePanels, RELATION_FUNCTIONS, RelationFunction, RelationFunctions, StrongestPairs,
+    takes_relations,
 };
 pub use giving_way::giving_way;
+pub use progress::progress;
 pub use runs::{RunAggregate, RunCache};
 pub use strategy_scan::{StrategyScan, strategy_time_order};
 pub use wide_pivot::WideView;

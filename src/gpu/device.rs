@@ -175,6 +175,31 @@ impl fmt::Debug for Gpu {
     }
 }
 
+/// Name of device `index`, if [`Gpu::open`] can be expected to open it. Asks the driver alone, which takes milliseconds once it is started.
+///
+/// # Errors
+/// [`Unavailable`] says why it cannot be used.
+pub fn probe(index: usize) -> Result<String, Unavailable> {
+    guarded(|| {
+        check(index)?;
+        result::device::get_name(device(index)?).map_err(refused("the name of a device"))
+    })
+}
+
+/// The compute capability of a device that can be used, as far as can be told without opening it.
+fn check(index: usize) -> Result<c_int, Unavailable> {
+    let count = device_count()?;
+    if index >= count {
+        let are = if count == 1 { "is" } else { "are" };
+        return Err(Unavailable(format!("no device {index}: there {are} {count}")));
+    }
+    let capability = capability(device(index)?)?;
+    if capability < OLDEST_CAPABILITY {
+        return Err(Unavailable(format!("compute capability {}.{} is below 7.0", capability / 10, capability % 10)));
+    }
+    missing_library().map_or(Ok(capability), |missing| Err(Unavailable(missing)))
+}
+
 impl Gpu {
     /// Opens device `index`, or returns it if this process has opened it already.
     ///
@@ -195,18 +220,7 @@ impl Gpu {
     }
 
     fn open_anew(index: usize) -> Result<Self, Unavailable> {
-        let count = device_count()?;
-        if index >= count {
-            let are = if count == 1 { "is" } else { "are" };
-            return Err(Unavailable(format!("no device {index}: there {are} {count}")));
-        }
-        let capability = capability(device(index)?)?;
-        if capability < OLDEST_CAPABILITY {
-            return Err(Unavailable(format!("compute capability {}.{} is below 7.0", capability / 10, capability % 10)));
-        }
-        if let Some(missing) = missing_library() {
-            return Err(Unavailable(missing));
-        }
+        let capability = check(index)?;
         let context =
             CudaContext::new(index).map_err(|error| Unavailable(format!("the driver refuses to open device {index} ({:?})", error.0)))?;
         let name = context.name().map_err(refused("the name of a device"))?;

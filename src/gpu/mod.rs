@@ -40,7 +40,7 @@ pub mod twin;
 mod upload;
 
 pub use cache::{PanelCache, PanelCacheEntry};
-pub use device::{DeviceReport, Gpu, devices};
+pub use device::{DeviceReport, Gpu, devices, probe};
 pub use error::{GpuError, Unavailable};
 pub use lane::Sink;
 pub use metrics::SeriesMetrics;

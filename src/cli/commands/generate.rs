@@ -75,7 +75,7 @@ pub(crate) async fn generate(request: GenerateRequest, engine: &Engine, visible:
                 log(&report);
                 return Ok(report);
             }
-            () = spinner.tick() => spinner.show(0),
+            () = spinner.tick() => spinner.show(0, None),
         }
     }
 }

@@ -82,7 +82,7 @@ async fn import(
     loop {
         tokio::select! {
             outcome = &mut work => return outcome,
-            () = spinner.tick() => spinner.show(0),
+            () = spinner.tick() => spinner.show(0, None),
         }
     }
 }

@@ -200,7 +200,7 @@ impl Columns {
 
 /// The rows of each group, in the order in which they came.
 #[derive(Debug, Default)]
-struct SeriesOfGroups {
+pub(super) struct SeriesOfGroups {
     groups: Vec<Rows>,
     bytes: usize,
 }

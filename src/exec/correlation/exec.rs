@@ -8,6 +8,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions};
@@ -15,13 +16,20 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties};
 
 use super::conditions::Conditions;
-use super::query::{Origin, PairQuery, PeriodTypes, Rolling};
+use super::device::Backend;
+use super::query::{Origin, PairQuery, PeriodTypes, Rolling, Shape};
 use super::run::Run;
 use super::select::{Rank, Top};
+use crate::config::SqlOptions;
+use crate::exec::runs::RunAggregateExec;
+
+/// First column of a summary that needs every pair.
+const FIRST_EXTREME: usize = 3;
 
 /// Pairs of the series that its inputs have collected: see [the module](super).
 ///
@@ -37,12 +45,14 @@ pub(super) struct CorrelationExec {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     /// How many of the strongest pairs are wanted.
     top: Option<Top>,
+    options: SqlOptions,
+    backend: Backend,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl CorrelationExec {
-    pub(super) fn new(inputs: Vec<Arc<dyn ExecutionPlan>>, query: PairQuery, types: PeriodTypes) -> Self {
+    pub(super) fn new(inputs: Vec<Arc<dyn ExecutionPlan>>, query: PairQuery, types: PeriodTypes, options: SqlOptions) -> Self {
         let names = [inputs.first(), inputs.last()].map(|input| input.map(|input| input.schema().field(0).data_type().clone()));
         let [a, b] = names.map(|name| name.unwrap_or(datafusion::arrow::datatypes::DataType::Null));
         let schema = query.schema([&a, &b], &types);
@@ -53,7 +63,8 @@ impl CorrelationExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { inputs, query, types, schema, filters: vec![], top: None, properties: Arc::new(properties), metrics }
+        let backend = Backend::of(&query, &options);
+        Self { inputs, query, types, schema, filters: vec![], top: None, options, backend, properties: Arc::new(properties), metrics }
     }
 
     /// With only the strongest pairs.
@@ -63,7 +74,7 @@ impl CorrelationExec {
 
     /// Whether the strongest pairs can be told before the plan above sees them.
     pub(super) fn takes_top(&self) -> bool {
-        self.top.is_none() && self.query.rolling.is_none() && self.conditions().are_exact()
+        self.query.shape == Shape::Pairs && self.top.is_none() && self.query.rolling.is_none() && self.conditions().are_exact()
     }
 
     /// Whether no pair without a defined measure comes out.
@@ -75,8 +86,20 @@ impl CorrelationExec {
         Conditions::of(&self.filters, self.query.measure_column(), self.query.origin == Origin::SelfJoin)
     }
 
+    /// What the series are made of, as text; `None` where the same text may mean other series.
+    fn identity(&self) -> Option<String> {
+        let [input] = self.inputs.as_slice() else { return None };
+        let series = input.downcast_ref::<RunAggregateExec>()?.identity();
+        Some(format!("{}, {:?}, {series}", self.query.measure.name(), self.options.gpu_precision))
+    }
+
     fn details(&self) -> String {
-        let mut text = format!("measure={}", self.query.measure.name());
+        let mut text = format!("{}, measure={}", self.backend.shown(), self.query.measure.name());
+        match self.query.shape {
+            Shape::Pairs => {}
+            Shape::Summary => text += ", summary",
+            Shape::Averages => text += ", averages",
+        }
         if self.query.origin == Origin::SelfJoin {
             text += ", in place of a self-join";
         }
@@ -141,8 +164,8 @@ impl ExecutionPlan for CorrelationExec {
         if inputs.len() != self.inputs.len() {
             return Err(internal_datafusion_err!("CorrelationExec over {} inputs", inputs.len()));
         }
-        let new = Self::new(inputs, self.query.clone(), self.types.clone());
-        Ok(Arc::new(Self { filters: self.filters.clone(), top: self.top, ..new }))
+        let properties = Arc::clone(&self.properties);
+        Ok(Arc::new(Self { inputs, properties, metrics: ExecutionPlanMetricsSet::new(), ..Self::clone(&self) }))
     }
 
     fn with_new_children(self: Arc<Self>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -165,7 +188,7 @@ impl ExecutionPlan for CorrelationExec {
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
         // Which rows are the strongest depends on conditions that came before, never on later ones.
-        let open = phase == FilterPushdownPhase::Pre && self.top.is_none();
+        let open = phase == FilterPushdownPhase::Pre && self.query.shape == Shape::Pairs && self.top.is_none();
         let taken = |filter: &Arc<dyn PhysicalExpr>| open && !is_volatile(filter);
         let filters: Vec<_> = result.parent_filters.iter().map(|parent| Arc::clone(&parent.filter)).collect();
         let answers = filters.iter().map(|filter| if taken(filter) { PushedDown::Yes } else { PushedDown::No }).collect();
@@ -176,6 +199,18 @@ impl ExecutionPlan for CorrelationExec {
             true => propagation.with_updated_node(Arc::new(new) as _),
             false => propagation,
         })
+    }
+
+    /// A summary of which only averages are read needs no pairs.
+    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let read: Vec<usize> =
+            projection.expr().iter().flat_map(|column| collect_columns(&column.expr)).map(|column| column.index()).collect();
+        if self.query.shape != Shape::Summary || read.iter().any(|&column| column >= FIRST_EXTREME) {
+            return Ok(None);
+        }
+        let query = PairQuery { shape: Shape::Averages, ..self.query.clone() };
+        let averages = Self { query, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() };
+        Ok(Some(Arc::new(ProjectionExec::try_new(projection.expr().to_vec(), Arc::new(averages))?)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -189,6 +224,8 @@ impl ExecutionPlan for CorrelationExec {
             schema: Arc::clone(&self.schema),
             filters: self.filters.clone(),
             top: self.top,
+            options: self.options.clone(),
+            identity: self.identity(),
             context,
             metrics: self.metrics.clone(),
         };

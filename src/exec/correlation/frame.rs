@@ -261,3 +261,88 @@ fn prepared_block(series: &[u32], rows: Vec<(Vec<f64>, bool)>, measure: Measure)
     }
     (Block { series: series.to_vec(), values }, varies, given)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+    use datafusion::arrow::datatypes::DataType;
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
+    use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+    use super::*;
+    use crate::exec::correlation::collect::SeriesOfGroups;
+    use crate::exec::correlation::gathered::{Gathered, Infinities};
+    use crate::exec::correlation::search::{Search, Side};
+    use crate::exec::correlation::select::{Bounds, Pair};
+    use crate::exec::correlation::tile::Wanted;
+
+    const SERIES: usize = 600;
+    const PERIODS: usize = 40;
+
+    /// Series whose names and periods come in no order; every `gaps`-th lacks a period.
+    fn batch(gaps: usize) -> RecordBatch {
+        let mut groups = SeriesOfGroups::default();
+        for series in 0..SERIES {
+            let periods = (0..PERIODS).map(|t| (t * 7 + series) % PERIODS).filter(|t| !series.is_multiple_of(gaps) || *t != 5);
+            let dates: Int64Array = periods.clone().map(|t| t as i64).collect::<Vec<_>>().into();
+            let values: Float64Array = periods.map(|t| ((t * t * (series + 3)) % 101) as f64).collect::<Vec<_>>().into();
+            let rows = vec![series; dates.len()];
+            let columns: [ArrayRef; 2] = [Arc::new(values), Arc::new(dates)];
+            groups.update_batch(&columns, &rows, None, series + 1).expect("collected");
+        }
+        let names: ArrayRef = Arc::new((0..SERIES).map(|series| Some(format!("{}", series * 7919 % SERIES))).collect::<StringArray>());
+        RecordBatch::try_from_iter([("strategy", names), ("series", groups.evaluate(EmitTo::All).expect("series"))]).expect("batch")
+    }
+
+    fn panel(batch: &RecordBatch, memory_bytes: usize) -> Panel {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory_bytes));
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        let mut gathered = Gathered::new(reservation, Infinities::Refused, DataType::Int64);
+        gathered.push(batch).expect("gathered");
+        let axis = gathered.periods.in_time_order();
+        Panel::try_new(gathered, axis, &DataType::Utf8).expect("panel")
+    }
+
+    fn pairs(frame: &Frame) -> Vec<Pair> {
+        let side = || Side::new(frame, None);
+        let (left, right) = (side(), side());
+        let search =
+            Search { left, right, wanted: Wanted::Less, joined: false, bounds: Bounds::ALL, strongest: None, complete_done: false };
+        let mut found = vec![];
+        let mut sink = |pairs: Vec<Pair>| {
+            found.extend(pairs);
+            ControlFlow::Continue(())
+        };
+        assert!(search.run(&mut sink).expect("searched").is_continue());
+        found
+    }
+
+    #[test]
+    fn series_in_a_scratch_file_give_the_same_bits() {
+        for gaps in [SERIES + 1, 50] {
+            let batch = batch(gaps);
+            let of = |memory: usize| {
+                let panel = panel(&batch, memory);
+                let spilled = panel.spilled_bytes();
+                let gives = !panel.has_gaps();
+                (pairs(&Frame::of_all(panel, Measure::Pearson, gives).expect("frame")), spilled)
+            };
+            let ((all, nothing), (some, spilled)) = (of(usize::MAX), of(150_000));
+            assert_eq!(all.len(), SERIES * (SERIES - 1) / 2);
+            assert!(nothing == 0 && spilled > 50_000, "{nothing} {spilled}");
+            assert!(all == some, "{:?}", all.iter().zip(&some).find(|(a, b)| a != b));
+        }
+    }
+
+    #[test]
+    fn a_window_is_a_panel_of_its_own() {
+        let panel = Arc::new(panel(&batch(9), usize::MAX));
+        let frame = Frame::of_window(&panel, 10..30, Measure::Pearson).expect("frame");
+        assert!(frame.complete.len() == SERIES, "period 5 lies outside");
+        let found = pairs(&frame)[123];
+        let value = frame.of_values(found.a, &frame, found.b).expect("read").expect("defined");
+        assert!(found.n == 20 && (found.value.expect("defined") - value).abs() < 1e-15);
+    }
+}

@@ -8,7 +8,7 @@ use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableFactor};
 
 use super::measure::Measure;
 use super::node::{CorrelationNode, SeriesColumns};
-use super::query::{Origin, PairQuery, Rolling};
+use super::query::{Origin, PairQuery, Rolling, Shape};
 use super::tile::Wanted;
 
 /// A table function over relations.
@@ -20,7 +20,10 @@ pub struct RelationFunction {
     pub signature: &'static str,
     /// What it gives, in a sentence.
     pub summary: &'static str,
+    shape: Shape,
     measure: Measure,
+    /// How many relations it takes at most.
+    relations: usize,
     options: &'static [&'static str],
 }
 
@@ -30,14 +33,27 @@ pub const RELATION_FUNCTIONS: &[RelationFunction] = &[
         name: "correlation_pairs",
         signature: "correlation_pairs(relation [, relation] [, min_abs => 0.8] [, top => 1000] [, method => 'pearson'|'spearman'] [, window => 60, step => 20])",
         summary: "correlation of every two strategies over the periods that both have: strategy_a, strategy_b, correlation, n; with a second relation, of every strategy of the first with every one of the second",
+        shape: Shape::Pairs,
         measure: Measure::Pearson,
+        relations: 2,
         options: &["min_abs", "top", "method", "window", "step"],
+    },
+    RelationFunction {
+        name: "correlation_summary",
+        signature: "correlation_summary(relation [, method => 'pearson'|'spearman'])",
+        summary: "correlations of every strategy with all others: strategy, pairs, average_correlation, min_correlation, max_correlation; the average alone needs no pairs and comes at once",
+        shape: Shape::Summary,
+        measure: Measure::Pearson,
+        relations: 1,
+        options: &["method"],
     },
     RelationFunction {
         name: "covariance_pairs",
         signature: "covariance_pairs(relation [, relation] [, min_abs => x] [, top => 1000] [, window => 60, step => 20])",
         summary: "sample covariance of every two strategies over the periods that both have: strategy_a, strategy_b, covariance, n",
+        shape: Shape::Pairs,
         measure: Measure::Covariance,
+        relations: 2,
         options: &["min_abs", "top", "window", "step"],
     },
 ];
@@ -93,8 +109,9 @@ impl Call {
                 other => return call.refuse(&format!("does not take {other}")),
             }
         }
-        if !matches!(call.relations.len(), 1 | 2) {
-            return call.refuse(&format!("takes one relation or two, not {}", call.relations.len()));
+        if !(1..=function.relations).contains(&call.relations.len()) {
+            let most = if function.relations == 1 { "one relation" } else { "one relation or two" };
+            return call.refuse(&format!("takes {most}, not {}", call.relations.len()));
         }
         Ok(call)
     }
@@ -158,7 +175,7 @@ impl Call {
             (None, Some(_)) => return self.refuse("needs a window => for its step =>"),
         };
         let wanted = if self.relations.len() == 2 { Wanted::All } else { Wanted::Less };
-        Ok(PairQuery { measure: self.measure()?, rolling, wanted, origin: Origin::Function, slotted })
+        Ok(PairQuery { shape: self.function.shape, measure: self.measure()?, rolling, wanted, origin: Origin::Function, slotted })
     }
 
     fn measure(&self) -> Result<Measure> {
@@ -170,7 +187,7 @@ impl Call {
         }
     }
 
-    /// The pairs; `min_abs` is a filter on them and `top` a sort with a limit, which the operator takes in as it takes those of a query.
+    /// The pairs; `min_abs` is a filter on them and `top` a filter and a sort with a limit, which the operator takes in as it takes those of a query.
     fn plan(self) -> Result<LogicalPlan> {
         let relations = self.relations.iter().map(|plan| Ok((plan.clone(), SeriesColumns::of(plan, self.function.name)?)));
         let relations = relations.collect::<Result<Vec<_>>>()?;
@@ -188,6 +205,7 @@ impl Call {
         }
         if let Some(count) = self.count("top", 0)? {
             let names = ["strategy_a", "strategy_b"].map(|name| col(name).sort(true, false));
+            plan = plan.filter(col(measure.column()).is_not_null())?;
             plan = plan.sort(std::iter::once(magnitude().sort(false, false)).chain(names))?.limit(0, Some(count))?;
         }
         plan.build()

@@ -75,7 +75,7 @@ impl Gathered {
     /// A series without a name, two values of one period, an infinite value where they are refused, a scratch file that cannot be written.
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let (names, series) = (batch.column(0), batch.column(1));
-        if names.null_count() > 0 {
+        if names.logical_null_count() > 0 {
             return exec_err!("the strategy of some rows is NULL: name them, or leave them out with WHERE strategy IS NOT NULL");
         }
         let series = CollectedSeries::try_new(series)?;

@@ -20,11 +20,13 @@
 //!    the order of names and of time.
 //! 4. `frame` prepares the complete series (`standard`, `measure`) as blocks. A series that lacks periods (`bits`) is paired over the periods
 //!    that both have.
-//! 5. `search` computes the tiles (`tile`) on all threads in a fixed order, `select` keeps what is wanted, `output` writes it.
+//! 5. `search` computes the tiles (`tile`) on all threads in a fixed order, `select` keeps what is wanted, `output` writes it. Where there is a GPU and the work pays,
+//!    `device` has the products of complete series computed there.
 
 mod bits;
 mod collect;
 mod conditions;
+mod device;
 mod exec;
 mod frame;
 mod functions;
@@ -41,8 +43,10 @@ mod select;
 mod self_join;
 mod standard;
 mod strongest_rule;
+mod summary;
 mod tile;
 
+pub use device::DevicePanels;
 pub use functions::{RELATION_FUNCTIONS, RelationFunction, RelationFunctions, takes_relations};
 pub use node::CorrelationPlanner;
 pub use self_join::CorrelationJoin;

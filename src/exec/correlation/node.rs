@@ -17,6 +17,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use super::collect::{can_be_period, series};
 use super::exec::CorrelationExec;
 use super::query::{PairQuery, PeriodTypes};
+use crate::config::SqlOptions;
 
 /// Pairs of the series of one relation, or of two.
 ///
@@ -176,10 +177,11 @@ impl ExtensionPlanner for CorrelationPlanner {
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
         inputs: &[Arc<dyn ExecutionPlan>],
-        _: &dyn Session,
+        session: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<CorrelationNode>() else { return Ok(None) };
-        Ok(Some(Arc::new(CorrelationExec::new(inputs.to_vec(), node.query.clone(), node.types.clone()))))
+        let options = session.config().options().extensions.get::<SqlOptions>().cloned().unwrap_or_default();
+        Ok(Some(Arc::new(CorrelationExec::new(inputs.to_vec(), node.query.clone(), node.types.clone(), options))))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -15,14 +15,19 @@ use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use super::conditions::{Chosen, Conditions};
+use super::device::{Device, DevicePanels, ResidentPanel, Task, Work};
 use super::frame::Frame;
 use super::gathered::{Gathered, Infinities};
 use super::output::Output;
 use super::panel::Panel;
 use super::periods::Period;
-use super::query::{Origin, PairQuery, PeriodTypes, Rolling};
+use super::query::{Origin, PairQuery, PeriodTypes, Rolling, Shape};
 use super::search::{Search, Side};
-use super::select::{Pair, Strongest, Top};
+use super::select::{Bounds, Pair, Strongest, Top};
+use super::summary::Summaries;
+use super::tile::Wanted;
+use crate::config::{GpuUse, SqlOptions};
+use crate::exec::progress::{DONE, WORK};
 
 /// Where batches go.
 type Batches = Sender<Result<RecordBatch>>;
@@ -34,6 +39,9 @@ pub(super) struct Run {
     pub(super) schema: SchemaRef,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) top: Option<Top>,
+    pub(super) options: SqlOptions,
+    /// What the series are made of, where a device may keep them.
+    pub(super) identity: Option<String>,
     pub(super) context: Arc<TaskContext>,
     pub(super) metrics: ExecutionPlanMetricsSet,
 }
@@ -44,6 +52,22 @@ impl Run {
     /// # Errors
     /// Input that is refused, memory that is refused, a scratch file that fails.
     pub(super) async fn run(self, inputs: Vec<SendableRecordBatchStream>, sender: Batches) -> Result<()> {
+        if self.options.gpu == GpuUse::Required {
+            // Before anything is read.
+            Device::open(&self.options)?;
+        }
+        let run = Arc::new(self);
+        if let Some(resident) = run.resident() {
+            let (run, sender) = (Arc::clone(&run), sender.clone());
+            let searched = tokio::task::spawn_blocking(move || run.search_resident(&resident, &sender));
+            if searched.await.map_err(|error| DataFusionError::External(Box::new(error)))??.is_some() {
+                return Ok(());
+            }
+        }
+        run.read_and_search(inputs, sender).await
+    }
+
+    async fn read_and_search(self: Arc<Self>, inputs: Vec<SendableRecordBatchStream>, sender: Batches) -> Result<()> {
         let panels = {
             let timer = MetricBuilder::new(&self.metrics).subset_time("gather_time", 0);
             let _timed = timer.timer();
@@ -72,15 +96,45 @@ impl Run {
         gathered.into_iter().map(|(series, names)| Panel::try_new(series, axis.clone(), &names)).collect()
     }
 
-    fn search(&self, panels: Vec<Panel>, sender: &Batches) -> Result<()> {
-        let (Some(first), Some(last)) = (panels.first(), panels.last()) else { return Ok(()) };
-        let output = Output {
+    /// The series of this query, where an earlier one has left them on a device.
+    fn resident(&self) -> Option<Arc<ResidentPanel>> {
+        let panels = self.device_panels()?;
+        let usable = self.options.gpu != GpuUse::Off && self.query.rolling.is_none();
+        usable.then(|| panels.get(self.identity.as_deref()?)).flatten()
+    }
+
+    fn device_panels(&self) -> Option<Arc<DevicePanels>> {
+        self.context.session_config().get_extension::<DevicePanels>()
+    }
+
+    /// Searches series on a device; `None` where it cannot be done there.
+    fn search_resident(&self, resident: &ResidentPanel, sender: &Batches) -> Result<Option<()>> {
+        let names = [Arc::clone(&resident.names), Arc::clone(&resident.names)];
+        let output = self.output(names);
+        let chosen = output.conditions.chosen((&resident.names, &resident.names), &self.schema)?;
+        let Some(device) = Device::open(&self.options)? else { return Ok(None) };
+        let found = Found { run: self, output: &output, chosen: &chosen, sender };
+        if !found.is_whole() {
+            return Ok(None);
+        }
+        self.count_on_device(1);
+        let done = found.with_task(None, |task| device.in_panel(resident, task))?;
+        Ok(done.map(|_| ()))
+    }
+
+    fn output(&self, names: [ArrayRef; 2]) -> Output {
+        Output {
             schema: Arc::clone(&self.schema),
-            names: [Arc::clone(&first.names), Arc::clone(&last.names)],
+            names,
             types: self.types.clone(),
             conditions: Conditions::of(&self.filters, self.query.measure_column(), self.query.origin == Origin::SelfJoin),
             batch_rows: self.context.session_config().batch_size(),
-        };
+        }
+    }
+
+    fn search(&self, panels: Vec<Panel>, sender: &Batches) -> Result<()> {
+        let (Some(first), Some(last)) = (panels.first(), panels.last()) else { return Ok(()) };
+        let output = self.output([Arc::clone(&first.names), Arc::clone(&last.names)]);
         let chosen = output.conditions.chosen((&first.names, &last.names), &self.schema)?;
         self.count(&panels);
         let found = Found { run: self, output: &output, chosen: &chosen, sender };
@@ -88,6 +142,10 @@ impl Run {
             None => found.in_all_periods(panels),
             Some(rolling) => found.in_windows(panels, rolling),
         }
+    }
+
+    fn count_on_device(&self, searches: usize) {
+        MetricBuilder::new(&self.metrics).global_counter("searches_on_gpu").add(searches);
     }
 
     fn count(&self, panels: &[Panel]) {
@@ -122,11 +180,49 @@ impl Found<'_> {
         let gives = !panels.iter().any(Panel::has_gaps);
         let measure = self.run.query.measure;
         let frames = panels.into_iter().map(|panel| Frame::of_all(panel, measure, gives)).collect::<Result<Vec<_>>>()?;
+        if self.run.query.shape != Shape::Pairs {
+            return self.summary(&frames);
+        }
         let strongest = self.run.strongest()?;
-        let flow = self.in_frames(&frames, None, strongest.as_ref().map(|(strongest, _)| strongest))?;
+        let gathered = strongest.as_ref().map(|(strongest, _)| strongest);
+        let on_device = self.on_device(&frames, gathered)?;
+        let flow = match on_device {
+            Some(flow) if flow.is_break() || frames.iter().all(|frame| frame.incomplete.is_empty()) => flow,
+            done => self.in_frames(&frames, (None, done.is_some()), gathered)?,
+        };
         if let (ControlFlow::Continue(()), Some((strongest, _memory))) = (flow, strongest) {
             // Nobody may wait for them any more.
             let _flow = self.send(&strongest.finish(), None)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self, frames: &[Frame]) -> Result<()> {
+        let Some(frame) = frames.first() else { return Ok(()) };
+        let memory = MemoryConsumer::new("CorrelationExec: the summary").register(self.run.context.memory_pool());
+        let mut summaries = Summaries::new(frame.panel().count());
+        memory.try_grow(summaries.size_bytes())?;
+        if self.run.query.shape == Shape::Averages && frame.incomplete.is_empty() {
+            summaries = Summaries::of_averages(frame)?;
+        } else {
+            let side = || Side::new(frame, None);
+            let (left, right) = (side(), side());
+            let bounds = Bounds::DEFINED;
+            let search = Search { left, right, wanted: Wanted::Less, joined: false, bounds, strongest: None, complete_done: false };
+            let mut sink = |pairs: Vec<Pair>| {
+                summaries.add(&pairs);
+                if self.sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            if self.counted(&search, &mut sink)?.is_break() {
+                return Ok(());
+            }
+        }
+        let batch = summaries.batch(&frame.panel().names, &self.run.schema)?;
+        for start in (0..batch.num_rows()).step_by(self.output.batch_rows.max(1)) {
+            let rows = self.output.batch_rows.max(1).min(batch.num_rows() - start);
+            if self.sender.blocking_send(Ok(batch.slice(start, rows))).is_err() {
+                break;
+            }
         }
         Ok(())
     }
@@ -145,14 +241,58 @@ impl Found<'_> {
             let frame = |panel: &Arc<Panel>| Frame::of_window(panel, window.clone(), self.run.query.measure);
             let frames = panels.iter().map(frame).collect::<Result<Vec<_>>>()?;
             let end = panels.first().map(|panel| panel.axis[window.end - 1]);
-            if self.in_frames(&frames, end, None)?.is_break() {
+            if self.in_frames(&frames, (end, false), None)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn in_frames(&self, frames: &[Frame], end: Option<Period>, strongest: Option<&Strongest>) -> Result<ControlFlow<()>> {
+    /// Whether no condition on names leaves a part of the matrix alone.
+    fn is_whole(&self) -> bool {
+        matches!(self.chosen, [Chosen { a: None, b: None }])
+    }
+
+    /// The pairs of complete series by a device; `None` where it cannot do it or does not pay.
+    fn on_device(&self, frames: &[Frame], strongest: Option<&Strongest>) -> Result<Option<ControlFlow<()>>> {
+        let (Some(left), Some(right)) = (frames.first(), frames.last()) else { return Ok(None) };
+        let work = Work::of(left, right, self.run.query.wanted, rayon::current_num_threads());
+        if !self.is_whole() {
+            return Ok(None);
+        }
+        let Some(device) = Device::for_work(&self.run.query, &self.run.options, &work)? else { return Ok(None) };
+        self.run.count_on_device(1);
+        let panels = self.run.device_panels();
+        let key = panels.as_deref().zip(self.run.identity.as_deref());
+        self.with_task(strongest, |task| device.in_frames([left, right], key, task))
+    }
+
+    /// Has a device search, its pairs going where those of the CPU go.
+    fn with_task(
+        &self,
+        strongest: Option<&Strongest>,
+        search: impl FnOnce(Task<'_>) -> Result<Option<ControlFlow<()>>>,
+    ) -> Result<Option<ControlFlow<()>>> {
+        let mut failure = Ok(());
+        let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, None, strongest) {
+            Ok(flow) => flow,
+            Err(error) => {
+                failure = Err(error);
+                ControlFlow::Break(())
+            }
+        };
+        let task = Task { wanted: self.run.query.wanted, bounds: self.output.conditions.bounds(), top: self.run.top, sink: &mut sink };
+        let flow = search(task)?;
+        failure?;
+        Ok(flow)
+    }
+
+    fn in_frames(
+        &self,
+        frames: &[Frame],
+        (end, complete_done): (Option<Period>, bool),
+        strongest: Option<&Strongest>,
+    ) -> Result<ControlFlow<()>> {
         let (Some(left), Some(right)) = (frames.first(), frames.last()) else { return Ok(ControlFlow::Continue(())) };
         for chosen in self.chosen {
             let search = Search {
@@ -162,6 +302,7 @@ impl Found<'_> {
                 joined: self.run.query.origin == Origin::SelfJoin,
                 bounds: self.output.conditions.bounds(),
                 strongest,
+                complete_done,
             };
             let mut failure = Ok(());
             let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, end, strongest) {
@@ -171,13 +312,26 @@ impl Found<'_> {
                     ControlFlow::Break(())
                 }
             };
-            let flow = search.run(&mut sink)?;
+            let flow = self.counted(&search, &mut sink)?;
             failure?;
             if flow.is_break() {
                 return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Runs a search whose tiles are counted as they are done.
+    fn counted(&self, search: &Search<'_>, sink: &mut dyn FnMut(Vec<Pair>) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
+        let counter = |name: &'static str| MetricBuilder::new(&self.run.metrics).global_counter(name);
+        counter(WORK).add(search.tile_count());
+        let done = counter(DONE);
+        let timer = MetricBuilder::new(&self.run.metrics).subset_time("search_time", 0);
+        let _timed = timer.timer();
+        search.run(&mut |pairs| {
+            done.add(1);
+            sink(pairs)
+        })
     }
 
     /// Takes the pairs of a tile; breaks when nobody waits for them any more.

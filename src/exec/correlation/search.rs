@@ -24,6 +24,8 @@ pub(super) struct Search<'a> {
     pub(super) bounds: Bounds,
     /// Where the strongest pairs are gathered, if only those are wanted.
     pub(super) strongest: Option<&'a Strongest>,
+    /// Whether the pairs of two complete series have been found already.
+    pub(super) complete_done: bool,
 }
 
 /// The series of one side, in blocks: first the complete ones, then the others.
@@ -130,6 +132,9 @@ impl Search<'_> {
     }
 
     fn has_pairs(&self, left: usize, right: usize) -> bool {
+        if self.complete_done && self.left.is_complete(left) && self.right.is_complete(right) {
+            return false;
+        }
         let (first, last) = (self.left.series(left).first(), self.right.series(right).last());
         let above = |include: fn(&u32, &u32) -> bool| first.zip(last).is_some_and(|(a, b)| include(a, b));
         match self.wanted {

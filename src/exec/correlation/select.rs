@@ -111,7 +111,7 @@ pub(super) struct Top {
     pub(super) rank: Rank,
     /// Whether pairs as strong as the last one are wanted too; otherwise the first by name are taken.
     pub(super) ties: bool,
-    /// Whether undefined measures come before all others; otherwise they come last and are not wanted.
+    /// Whether undefined measures come before all others; otherwise they come last.
     pub(super) undefined_first: bool,
 }
 
@@ -143,7 +143,9 @@ impl Strongest {
     /// Bounds that a pair must keep to be among them.
     pub(super) fn bounds(&self) -> Bounds {
         let least = f64::from_bits(self.least.load(Ordering::Relaxed));
-        Bounds { undefined: true, ..self.top.rank.bounds(least) }
+        // Undefined measures come last: until there are enough others, they may be wanted.
+        let undefined = self.top.undefined_first || least == f64::NEG_INFINITY;
+        Bounds { undefined, ..self.top.rank.bounds(least) }
     }
 
     /// Adds pairs.
@@ -156,8 +158,7 @@ impl Strongest {
                         kept.pairs.push(*pair);
                     }
                 }
-                None if self.top.undefined_first => self.undefined.lock().push(*pair),
-                None => {}
+                None => self.undefined.lock().push(*pair),
             }
             if kept.pairs.len() >= kept.most {
                 self.prune(&mut kept.pairs);
@@ -195,16 +196,21 @@ impl Strongest {
         }
     }
 
-    /// The strongest pairs, strongest first; undefined ones before them where they are wanted.
+    /// The strongest pairs, strongest first; undefined ones before them, or behind them where they are too few.
     pub(super) fn finish(self) -> Vec<Pair> {
         let mut pairs = std::mem::take(&mut self.kept.lock().pairs);
         self.prune(&mut pairs);
         pairs.sort_unstable_by(|a, b| self.order(a, b));
         let mut undefined = std::mem::take(&mut *self.undefined.lock());
         undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
-        undefined.truncate(self.top.count);
-        undefined.extend(pairs);
-        undefined
+        if self.top.undefined_first {
+            undefined.truncate(self.top.count);
+            undefined.extend(pairs);
+            return undefined;
+        }
+        undefined.truncate(self.top.count.saturating_sub(pairs.len()));
+        pairs.extend(undefined);
+        pairs
     }
 }
 
@@ -250,9 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn undefined_measures_come_first_where_they_are_wanted() {
+    fn undefined_measures_come_first_or_last() {
         let pairs = [pair(0, 1, 0.5), Pair { value: None, ..pair(0, 2, 0.0) }, pair(0, 3, f64::NAN)];
-        assert_eq!(strongest(THREE, &pairs).len(), 2);
+        assert_eq!(strongest(THREE, &pairs)[2].value, None);
+        assert_eq!(values(&strongest(Top { count: 2, ..THREE }, &pairs)).len(), 2);
         assert_eq!(strongest(Top { undefined_first: true, ..THREE }, &pairs)[0].value, None);
     }
 

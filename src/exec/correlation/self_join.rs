@@ -14,7 +14,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::measure::Measure;
 use super::node::{CorrelationNode, SeriesColumns};
-use super::query::{Origin, PairQuery};
+use super::query::{Origin, PairQuery, Shape};
 use super::tile::Wanted;
 use crate::config::SqlOptions;
 use crate::exec::StrategyScan;
@@ -123,7 +123,14 @@ impl Matched {
             Some(_) => (Wanted::Different, false),
             None => (Wanted::All, false),
         };
-        let query = PairQuery { measure: self.measure, rolling: None, wanted, origin: Origin::SelfJoin, slotted: self.slotted };
+        let query = PairQuery {
+            shape: Shape::Pairs,
+            measure: self.measure,
+            rolling: None,
+            wanted,
+            origin: Origin::SelfJoin,
+            slotted: self.slotted,
+        };
         let mut relations = vec![(self.left.plan, self.left.columns)];
         if !one {
             relations.push((self.right.plan, self.right.columns));

@@ -6,13 +6,14 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::update_expr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-use super::conditions::measured;
+use super::conditions::{A, B, measured};
 use super::exec::CorrelationExec;
 use super::select::{Rank, Top};
 
@@ -48,21 +49,26 @@ impl PhysicalOptimizerRule for StrongestPairs {
 
 /// The sort over an operator that knows of it; `None` where the plan has another shape.
 fn told(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let (Some(count), [first, others @ ..]) = (sort.fetch(), sort.expr().as_ref()) else { return Ok(None) };
-    let mut key = Arc::clone(&first.expr);
+    let Some(count) = sort.fetch() else { return Ok(None) };
+    let first = sort.expr().first();
+    let mut keys: Vec<Arc<dyn PhysicalExpr>> = sort.expr().iter().map(|key| Arc::clone(&key.expr)).collect();
     let mut between: Vec<&Arc<dyn ExecutionPlan>> = vec![];
     let mut below = sort.input();
     while let Some(projection) = below.downcast_ref::<ProjectionExec>() {
-        let Some(rewritten) = update_expr(&key, projection.expr(), true)? else { return Ok(None) };
-        key = rewritten;
+        for key in &mut keys {
+            let Some(rewritten) = update_expr(key, projection.expr(), true)? else { return Ok(None) };
+            *key = rewritten;
+        }
         between.push(below);
         below = projection.input();
     }
     let Some(operator) = below.downcast_ref::<CorrelationExec>().filter(|operator| operator.takes_top()) else { return Ok(None) };
-    let Some(rank) = rank(&key, operator.query.measure_column(), first.options.descending) else { return Ok(None) };
-    let top = Top { count, rank, ties: !others.is_empty(), undefined_first: first.options.nulls_first };
-    // All undefined pairs are equal: which of them come first, only their names tell.
-    if top.ties && top.undefined_first && !operator.drops_undefined() {
+    let Some(rank) = rank(&keys[0], operator.query.measure_column(), first.options.descending) else { return Ok(None) };
+    let ascending = sort.expr().iter().skip(1).all(|key| !key.options.descending);
+    let ties = keys.len() > 1 && !(ascending && are_names(&keys[1..]));
+    let top = Top { count, rank, ties, undefined_first: first.options.nulls_first };
+    // All undefined pairs are equal: which of them come first, only the other keys tell.
+    if top.ties && !operator.drops_undefined() {
         return Ok(None);
     }
     let mut plan: Arc<dyn ExecutionPlan> = Arc::new(operator.with_top(top));
@@ -71,6 +77,12 @@ fn told(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     }
     let sorted = SortExec::new(sort.expr().clone(), plan).with_fetch(Some(count));
     Ok(Some(Arc::new(sorted.with_preserve_partitioning(sort.preserve_partitioning()))))
+}
+
+/// Whether keys are the two names, in whose order the operator takes ties.
+fn are_names(keys: &[Arc<dyn PhysicalExpr>]) -> bool {
+    let place = |key: &Arc<dyn PhysicalExpr>| key.downcast_ref::<Column>().map(Column::index);
+    matches!(keys, [a, b] if place(a) == Some(A) && place(b) == Some(B))
 }
 
 fn rank(key: &Arc<dyn PhysicalExpr>, measure: usize, descending: bool) -> Option<Rank> {

@@ -1,8 +1,7 @@
 //! One tile of the matrix: the pairs of two blocks of series.
 
 use datafusion::common::Result;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use tranchedb_products::products;
 
 use super::frame::{Block, Frame, MaskedBlock};
 use super::select::{Bounds, Pair};
@@ -56,7 +55,7 @@ impl Tile<'_> {
         if self.joined && periods == 0 {
             return vec![];
         }
-        let products = product((&left.values, left.series.len()), (&right.values, columns), periods);
+        let products = products((&left.values, left.series.len()), (&right.values, columns), periods);
         let varies: Vec<bool> = right.series.iter().map(|&b| self.right.facts(b).varies).collect();
         let wide = self.bounds.widened();
         let mut pairs = vec![];
@@ -156,7 +155,7 @@ struct Sums {
 
 impl Sums {
     fn of(left: &MaskedBlock, right: &MaskedBlock, periods: usize) -> Self {
-        let product = |a: &[f64], b: &[f64]| product((a, left.series.len()), (b, right.series.len()), periods);
+        let product = |a: &[f64], b: &[f64]| products((a, left.series.len()), (b, right.series.len()), periods);
         Self {
             counts: product(&left.mask, &right.mask),
             products: product(&left.values, &right.values),
@@ -166,19 +165,4 @@ impl Sums {
             right_squares: product(&left.mask, &right.squares),
         }
     }
-}
-
-/// Dot products of all rows of two row-major matrices, each with its number of rows, of `columns` columns: row-major. On one thread, so that
-/// the bits depend on nothing else.
-pub(super) fn product((left, rows): (&[f64], usize), (right, others): (&[f64], usize), columns: usize) -> Vec<f64> {
-    let mut products = vec![0.0; rows * others];
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut products, rows, others),
-        Accum::Replace,
-        MatRef::from_row_major_slice(left, rows, columns),
-        MatRef::from_row_major_slice(right, others, columns).transpose(),
-        1.0,
-        Par::Seq,
-    );
-    products
 }

@@ -32,7 +32,7 @@ use super::scan_exec::RunScanExec;
 /// One output partition; where each strategy has groups of its own, in the order of the strategies. Units of strategies run on as many
 /// threads as the session has target partitions.
 #[derive(Debug, Clone)]
-pub(super) struct RunAggregateExec {
+pub(in crate::exec) struct RunAggregateExec {
     query: Arc<RunQuery>,
     scan: Arc<RunScanExec>,
     child: Arc<dyn ExecutionPlan>,
@@ -58,6 +58,13 @@ impl RunAggregateExec {
         ));
         let child = Arc::clone(&scan) as _;
         Self { query: Arc::new(query), scan, child, schema, title, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// What the result is made of, as text: two operators of the same text have the same result, because a file of a strategy table never
+    /// changes under its name.
+    pub(in crate::exec) fn identity(&self) -> String {
+        let files: Vec<String> = self.scan.files().iter().map(|file| file.path().to_string()).collect();
+        format!("{}{}, files=[{}]", self.title, self.scan.details, files.join(", "))
     }
 
     fn work(&self, prepared: Prepared, reader: RowReader) -> Work {

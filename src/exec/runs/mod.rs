@@ -41,6 +41,7 @@ mod rule;
 mod scan_exec;
 mod units;
 
+pub(in crate::exec) use aggregate_exec::RunAggregateExec;
 pub use cache::RunCache;
 pub(in crate::exec) use file::RunFile;
 pub(in crate::exec) use overlap::overlapping;
