@@ -21,11 +21,13 @@ pub struct EngineConfig {
 pub struct SqlOptions {
     /// Whether aggregations over strategy tables read them run by run. The answers are the same without it.
     pub run_aggregate: bool,
+    /// Whether many correlations of columns are computed in one pass. The answers are the same within rounding without it.
+    pub wide_correlation: bool,
 }
 
 impl Default for SqlOptions {
     fn default() -> Self {
-        Self { run_aggregate: true }
+        Self { run_aggregate: true, wide_correlation: true }
     }
 }
 
@@ -50,16 +52,23 @@ impl ExtensionOptions for SqlOptions {
         let flag = || value.to_lowercase().parse().map_err(|_| config_datafusion_err!("tranchedb.{key} is true or false, not '{value}'"));
         match key {
             "run_aggregate" => self.run_aggregate = flag()?,
-            _ => return config_err!("there is no setting tranchedb.{key}: there is tranchedb.run_aggregate"),
+            "wide_correlation" => self.wide_correlation = flag()?,
+            _ => {
+                return config_err!("there is no setting tranchedb.{key}: there are tranchedb.run_aggregate, tranchedb.wide_correlation");
+            }
         }
         Ok(())
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
-        vec![ConfigEntry {
-            key: "tranchedb.run_aggregate".into(),
-            value: Some(self.run_aggregate.to_string()),
-            description: "Whether aggregations over strategy tables read them run by run.",
-        }]
+        let entry = |name: &str, value: bool, description| ConfigEntry {
+            key: format!("tranchedb.{name}"),
+            value: Some(value.to_string()),
+            description,
+        };
+        vec![
+            entry("run_aggregate", self.run_aggregate, "Whether aggregations over strategy tables read them run by run."),
+            entry("wide_correlation", self.wide_correlation, "Whether many correlations of columns are computed in one pass."),
+        ]
     }
 }

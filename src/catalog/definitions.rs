@@ -17,6 +17,7 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use super::directory::{CATALOG, SCHEMA};
 use super::files::expanded;
 use super::headers::{Columns, require_same_headers};
+use super::narrow::plan_statement;
 use super::parser::{Command, Statement, parse};
 use crate::error::{Error, QueryError, Result};
 use crate::storage::Root;
@@ -84,7 +85,7 @@ pub(super) async fn plan_definition(state: &SessionState, name: &str, sql: &str)
         return plan_err!("the definition of '{name}' holds no statement");
     };
     rename_target(&mut statement);
-    match state.statement_to_plan(*statement).await? {
+    match plan_statement(state, &statement, sql).await? {
         LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
             Ok(Arc::new(ViewTable::new(Arc::unwrap_or_clone(view.input), Some(sql.to_owned()))))
         }
