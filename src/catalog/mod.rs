@@ -45,6 +45,7 @@ pub use dml::{dml_base, execute_dml};
 pub use information::{INFORMATION_SCHEMA, information_schema};
 pub use missing::{missing_file, unquoted_file};
 pub use narrow::plan_statement;
+pub(crate) use parser::Cursor;
 pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over};
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use versions::bind_versions;

@@ -218,7 +218,6 @@ mod tests {
             "SELECT count(t.*) FROM t",
             "SELECT array_agg(*) FROM t",
             "SELECT a FROM (SELECT * FROM t GROUP BY ALL) AS s",
-            "TABLE t",
             "CREATE VIEW v (x) AS SELECT a FROM t",
             "INSERT INTO t SELECT a FROM u",
             "DESCRIBE t",

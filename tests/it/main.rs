@@ -17,3 +17,4 @@ mod scripts;
 mod slt;
 mod strategy_tables;
 mod support;
+mod wide_correlation;

@@ -44,6 +44,6 @@ mod units;
 pub use cache::RunCache;
 pub(in crate::exec) use file::RunFile;
 pub(in crate::exec) use overlap::overlapping;
-pub(in crate::exec) use preparation::hold_other_strategies;
+pub(in crate::exec) use preparation::{hold_other_strategies, rows_of_strategies};
 pub(in crate::exec) use rows::RowReader;
 pub use rule::RunAggregate;

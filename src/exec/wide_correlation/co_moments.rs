@@ -229,10 +229,10 @@ mod tests {
         let unit = 2f64.powi(-23);
         let steps = |seed, range: f64| noise(seed, 5000).into_iter().map(|x| (x * range) as i64).collect::<Vec<_>>();
         let offset = (1e9 / unit) as i64;
-        let one: Vec<i64> = steps(1, 83_886.0).iter().map(|x| x + offset).collect();
-        let independent: Vec<i64> = steps(2, 83_886.0).iter().map(|x| offset - x).collect();
+        let one = steps(1, 83_886.0);
+        let independent: Vec<i64> = steps(2, 83_886.0).iter().map(|x| -x).collect();
         let duplicate: Vec<i64> = one.iter().zip(steps(3, 2.0)).map(|(x, e)| x + e).collect();
-        let doubles = |values: &[i64]| values.iter().map(|&v| v as f64 * unit).collect::<Vec<_>>();
+        let doubles = |values: &[i64]| values.iter().map(|&v| (v + offset) as f64 * unit).collect::<Vec<_>>();
         for other in [&independent, &duplicate, &one] {
             for rows in [64, 2048, 5000] {
                 let found = in_blocks(&doubles(&one), &doubles(other), rows).correlation().expect("varies");

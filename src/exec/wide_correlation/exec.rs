@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_datafusion_err, internal_err};
@@ -20,7 +21,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
-use super::block::{Block, block_bytes};
+use super::block::{PairMoments, block_bytes, block_rows};
 use super::co_moments::CoMoments;
 use super::query::{CorrelationQuery, arrays};
 
@@ -112,13 +113,13 @@ impl ExecutionPlan for WideCorrelationExec {
         }
         let mut rows = spawn_buffered(self.input.execute(0, Arc::clone(&context))?, BATCHES_AHEAD);
         let memory = MemoryConsumer::new("WideCorrelationExec").register(context.memory_pool());
-        let mut fold = Fold::try_new(Arc::clone(&self.query), memory)?;
+        let mut fold = Fold::try_new(Arc::clone(&self.query), self.input.schema(), memory)?;
         let (schema, metrics) = (Arc::clone(&self.schema), BaselineMetrics::new(&self.metrics, partition));
         let result = async move {
             while let Some(batch) = rows.next().await {
                 let batch = batch?;
                 let _timer = metrics.elapsed_compute().timer();
-                fold.add(&batch)?;
+                fold.add(batch)?;
             }
             let _timer = metrics.elapsed_compute().timer();
             let row = fold.finish(schema)?;
@@ -140,20 +141,22 @@ impl ExecutionPlan for WideCorrelationExec {
 /// The moments of all rows so far.
 struct Fold {
     query: Arc<CorrelationQuery>,
-    block: Block,
-    moments: Vec<CoMoments>,
+    /// Cuts the rows into blocks, whatever batches they come in.
+    blocks: BatchCoalescer,
+    pairs: PairMoments,
     others: Vec<Box<dyn Accumulator>>,
     fixed_bytes: usize,
     memory: MemoryReservation,
 }
 
 impl Fold {
-    fn try_new(query: Arc<CorrelationQuery>, memory: MemoryReservation) -> Result<Self> {
-        let fixed_bytes = block_bytes(query.columns.len()) + query.pairs.len() * size_of::<CoMoments>();
+    fn try_new(query: Arc<CorrelationQuery>, input: SchemaRef, memory: MemoryReservation) -> Result<Self> {
+        let columns = query.columns.len();
+        let fixed_bytes = block_bytes(columns) + query.pairs.len() * size_of::<CoMoments>();
         memory.try_grow(fixed_bytes)?;
         Ok(Self {
-            block: Block::new(query.columns.len()),
-            moments: vec![CoMoments::default(); query.pairs.len()],
+            blocks: BatchCoalescer::new(input, block_rows(columns)),
+            pairs: PairMoments::new(columns, query.pairs.len()),
             others: query.others.iter().map(|call| call.create_accumulator()).collect::<Result<_>>()?,
             query,
             fixed_bytes,
@@ -161,29 +164,27 @@ impl Fold {
         })
     }
 
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (columns, rows) = (self.query.evaluate(batch)?, batch.num_rows());
-        let mut done = 0;
-        while done < rows {
-            done += self.block.fill(&columns, done..rows)?;
-            if self.block.is_full() {
-                self.block.drain_into(&self.query.pairs, &mut self.moments);
+    fn add(&mut self, batch: RecordBatch) -> Result<()> {
+        self.blocks.push_batch(batch)?;
+        self.add_blocks()
+    }
+
+    fn add_blocks(&mut self) -> Result<()> {
+        while let Some(block) = self.blocks.next_completed_batch() {
+            self.pairs.add(&self.query.pairs, &arrays(&self.query.columns, &block)?, block.num_rows())?;
+            for (call, accumulator) in self.query.others.iter().zip(&mut self.others) {
+                accumulator.update_batch(&arrays(&call.expressions(), &block)?)?;
             }
-        }
-        if self.others.is_empty() {
-            return Ok(());
-        }
-        for (call, accumulator) in self.query.others.iter().zip(&mut self.others) {
-            accumulator.update_batch(&arrays(&call.expressions(), batch)?)?;
         }
         let held: usize = self.others.iter().map(|accumulator| accumulator.size()).sum();
         self.memory.try_resize(self.fixed_bytes + held)
     }
 
     fn finish(mut self, schema: SchemaRef) -> Result<RecordBatch> {
-        self.block.drain_into(&self.query.pairs, &mut self.moments);
+        self.blocks.finish_buffered_batch()?;
+        self.add_blocks()?;
         let others = self.others.iter_mut().map(|accumulator| accumulator.evaluate()).collect::<Result<Vec<_>>>()?;
-        let results = self.query.results(&self.moments, &others);
+        let results = self.query.results(self.pairs.all(), &others);
         let columns = results.iter().map(|value| value.to_array()).collect::<Result<_>>()?;
         Ok(RecordBatch::try_new(schema, columns)?)
     }

@@ -110,14 +110,6 @@ impl CorrelationQuery {
         let others = self.others.iter().flat_map(|call| call.expressions());
         self.columns.iter().cloned().chain(others).collect()
     }
-
-    /// The columns of some rows.
-    ///
-    /// # Errors
-    /// An expression fails.
-    pub(super) fn evaluate(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        arrays(&self.columns, rows)
-    }
 }
 
 /// Values of expressions over some rows.
