@@ -23,9 +23,9 @@ use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, bind_versions,
-    dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name, plan_statement,
-    plan_whole_table, refuse_passed_over, refuse_stored_parameters, restore, unquoted_file, vacuum,
+    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, WideSchemaCache,
+    bind_versions, dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name,
+    plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters, restore, unquoted_file, vacuum,
 };
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
@@ -375,7 +375,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         // The engine's own takes its place.
         .with_information_schema(false)
         .with_option_extension(SqlOptions::default())
-        .with_extension(Arc::new(RunCache::default()));
+        .with_extension(Arc::new(RunCache::default()))
+        .with_extension(Arc::new(WideSchemaCache::default()));
     if let Some(threads) = config.threads {
         if threads == 0 {
             return Err(Error::Usage("threads must be at least 1".into()));

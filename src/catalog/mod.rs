@@ -8,7 +8,7 @@
 //! | `headers` | CSV files that are read as one table must have the same columns in the same order |
 //! | `missing` | what to say of a file that is not there |
 //! | `definitions`, `absolute` | views and external tables, kept as their own SQL text, with absolute paths |
-//! | `narrow`, `narrow_table`, `wildcards` | tables of very many columns, planned with those that a statement names |
+//! | `narrow`, `narrow_table`, `wildcards`, `wide_schemas` | tables of very many columns, planned with those that a statement names |
 //! | `whole_table` | `SELECT *` over such a table, planned without the SQL planner |
 //! | `copy` | `COPY (...) TO`, whole or not at all |
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
@@ -35,6 +35,7 @@ mod system;
 mod unsupported;
 mod versions;
 mod whole_table;
+mod wide_schemas;
 mod wildcards;
 
 pub use copy::execute_copy;
@@ -50,3 +51,4 @@ pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use versions::bind_versions;
 pub use whole_table::plan_whole_table;
+pub use wide_schemas::WideSchemaCache;

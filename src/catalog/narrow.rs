@@ -20,12 +20,12 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::narrow_table::NarrowTable;
+use super::narrow_table::{NarrowTable, narrow_files};
 use super::wildcards::{Wildcards, wildcards};
 use crate::exec::StrategyScan;
 
 /// Columns from which it pays.
-const MANY_COLUMNS: usize = 500;
+pub(super) const MANY_COLUMNS: usize = 500;
 
 tokio::task_local! {
     /// Names of the statement that is being planned; `None` where tables are to be shown whole.
@@ -85,5 +85,6 @@ pub(super) fn narrowed(table: Arc<dyn TableProvider>) -> Arc<dyn TableProvider> 
         return table;
     }
     named.narrowed.store(true, Ordering::Relaxed);
-    Arc::new(NarrowTable::of(table, |name| named.names.contains(name)))
+    let is_named = |name: &str| named.names.contains(name);
+    narrow_files(&table, &is_named).unwrap_or_else(|| Arc::new(NarrowTable::of(table, is_named)))
 }

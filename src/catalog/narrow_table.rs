@@ -6,6 +6,9 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::{Result as DfResult, Statistics};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingTable, ListingTableConfig};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -16,6 +19,8 @@ pub(super) struct NarrowTable {
     /// Places of the columns in the table, ascending.
     columns: Vec<usize>,
     schema: SchemaRef,
+    /// Whether scans gather the statistics of files.
+    gathers_statistics: bool,
 }
 
 impl NarrowTable {
@@ -25,8 +30,31 @@ impl NarrowTable {
         let columns: Vec<usize> = (0..whole.fields().len()).filter(|&at| at == 0 || wanted(whole.field(at).name())).collect();
         let fields: Vec<_> = columns.iter().map(|&at| Arc::clone(&whole.fields()[at])).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, whole.metadata().clone()));
-        Self { table, columns, schema }
+        Self { table, columns, schema, gathers_statistics: true }
     }
+}
+
+/// Parquet files with no other columns than these, which the reader finds by their names; `None` for other tables.
+///
+/// Their statistics are not gathered: finding a column takes as long as there are columns in the file, whichever are read.
+pub(super) fn narrow_files(table: &Arc<dyn TableProvider>, wanted: impl Fn(&str) -> bool) -> Option<Arc<dyn TableProvider>> {
+    let files = table.downcast_ref::<ListingTable>()?;
+    let options = files.options();
+    let by_name = options.format.is::<ParquetFormat>();
+    if !by_name || !options.file_sort_order.is_empty() || options.output_partitioning.is_some() {
+        return None;
+    }
+    let whole = files.schema();
+    let from_path = |name: &str| options.table_partition_cols.iter().any(|(column, _)| column == name);
+    let in_files = whole.fields().iter().filter(|field| !from_path(field.name())).enumerate();
+    let fields: Vec<_> = in_files.filter(|(at, field)| *at == 0 || wanted(field.name())).map(|(_, field)| Arc::clone(field)).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, whole.metadata().clone()));
+    let config =
+        ListingTableConfig::new_with_multi_paths(files.table_paths().clone()).with_listing_options(options.clone()).with_schema(schema);
+    let narrow = ListingTable::try_new(config).ok()?;
+    let schema = narrow.schema();
+    let columns = (0..schema.fields().len()).collect();
+    Some(Arc::new(NarrowTable { table: Arc::new(narrow), columns, schema, gathers_statistics: false }))
 }
 
 #[async_trait]
@@ -71,6 +99,18 @@ impl TableProvider for NarrowTable {
             Some(projection) => projection.iter().map(|&at| self.columns[at]).collect(),
             None => self.columns.clone(),
         };
-        self.table.scan_with_args(state, args.with_projection(Some(&places))).await
+        let args = args.with_projection(Some(&places));
+        let quiet = if self.gathers_statistics { None } else { without_statistics(state) };
+        match quiet {
+            Some(state) => self.table.scan_with_args(&state, args).await,
+            None => self.table.scan_with_args(state, args).await,
+        }
     }
+}
+
+/// The session, set to plan without statistics of files.
+fn without_statistics(state: &dyn Session) -> Option<SessionState> {
+    let mut state = state.as_any().downcast_ref::<SessionState>()?.clone();
+    state.config_mut().options_mut().execution.collect_statistics = false;
+    Some(state)
 }
