@@ -65,11 +65,20 @@ pub struct SqlOptions {
     pub gpu_precision: GpuPrecision,
     /// Its number, from 0.
     pub gpu_device: usize,
+    /// Whether many correlations of columns are computed in one pass. The answers are the same within rounding without it.
+    pub wide_correlation: bool,
 }
 
 impl Default for SqlOptions {
     fn default() -> Self {
-        Self { run_aggregate: true, correlation_join: true, gpu: GpuUse::Auto, gpu_precision: GpuPrecision::F64, gpu_device: 0 }
+        Self {
+            run_aggregate: true,
+            correlation_join: true,
+            wide_correlation: true,
+            gpu: GpuUse::Auto,
+            gpu_precision: GpuPrecision::F64,
+            gpu_device: 0,
+        }
     }
 }
 
@@ -131,6 +140,12 @@ const SETTINGS: &[Setting] = &[
         description: "Whether a join of strategy tables that is aggregated to correlations becomes the correlation operator.",
         get: |options| options.correlation_join.to_string(),
         set: |options, value| flag(value).map(|flag| options.correlation_join = flag),
+    },
+    Setting {
+        name: "wide_correlation",
+        description: "Whether many correlations of columns are computed in one pass.",
+        get: |options| options.wide_correlation.to_string(),
+        set: |options, value| flag(value).map(|flag| options.wide_correlation = flag),
     },
     Setting {
         name: "gpu",

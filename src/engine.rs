@@ -27,14 +27,16 @@ use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaExtensionPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, bind_versions,
-    dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name, plan_whole_table,
-    refuse_passed_over, refuse_stored_parameters, resolve_relation_arguments, restore, unquoted_file, vacuum,
+    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, WideSchemaCache,
+    bind_versions, dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name,
+    plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters, resolve_relation_arguments, restore, unquoted_file,
+    vacuum,
 };
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{
-    CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, strategy_time_order,
+    CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, WideCorrelation,
+    strategy_time_order,
 };
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
@@ -216,7 +218,7 @@ impl Engine {
         let sql = &sql;
         let plan = match plan_whole_table(&self.ctx, sql).await {
             Some(plan) => plan,
-            None => bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?,
+            None => bind(plan_statement(&self.ctx.state(), sql, text).await?, parameters)?,
         };
         let done = match &plan {
             LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
@@ -370,14 +372,16 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
     Ok(ctx)
 }
 
-/// DataFusion's physical rules, with that of the run operator among them: after the one that answers from statistics alone, before those
-/// that distribute and sort.
+/// DataFusion's physical rules with our own among them: that of the run operator after the one that answers from statistics alone, before
+/// those that distribute and sort; that of many correlations when rows are distributed and stages of an aggregation are joined.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == "aggregate_statistics").map_or(0, |place| place + 1);
-    rules.insert(place, Arc::new(RunAggregate));
-    let place = rules.iter().position(|rule| rule.name() == "FilterPushdown").map_or(rules.len(), |place| place + 1);
-    rules.insert(place, Arc::new(StrongestPairs));
+    let after = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
+        rules.iter().position(|rule| rule.name() == name).map_or(0, |place| place + 1)
+    };
+    rules.insert(after(&rules, "aggregate_statistics"), Arc::new(RunAggregate));
+    rules.insert(after(&rules, "FilterPushdown"), Arc::new(StrongestPairs));
+    rules.insert(after(&rules, "CombinePartialFinalAggregate"), Arc::new(WideCorrelation));
     rules
 }
 
@@ -401,7 +405,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         .with_information_schema(false)
         .with_option_extension(SqlOptions { gpu: config.gpu, ..SqlOptions::default() })
         .with_extension(Arc::new(DevicePanels::default()))
-        .with_extension(Arc::new(RunCache::default()));
+        .with_extension(Arc::new(RunCache::default()))
+        .with_extension(Arc::new(WideSchemaCache::default()));
     if let Some(threads) = config.threads {
         if threads == 0 {
             return Err(Error::Usage("threads must be at least 1".into()));

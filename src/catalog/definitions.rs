@@ -17,6 +17,7 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use super::directory::{CATALOG, SCHEMA};
 use super::files::expanded;
 use super::headers::{Columns, require_same_headers};
+use super::narrow::plan_statement;
 use super::parser::{Command, Statement, parse};
 use crate::error::{Error, QueryError, Result};
 use crate::storage::Root;
@@ -87,7 +88,7 @@ pub(super) async fn plan_definition(state: &SessionState, name: &str, sql: &str)
     let unbound =
         |parameter: &str| Err(Error::Usage(format!("the definition of '{name}' holds the parameter ${parameter}: write its value")));
     super::resolve_relation_arguments(&mut statement, &unbound)?;
-    match state.statement_to_plan(*statement).await? {
+    match plan_statement(state, &statement, sql).await? {
         LogicalPlan::Ddl(DdlStatement::CreateView(view)) => {
             Ok(Arc::new(ViewTable::new(Arc::unwrap_or_clone(view.input), Some(sql.to_owned()))))
         }

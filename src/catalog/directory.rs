@@ -17,6 +17,7 @@ use datafusion::logical_expr::TableType;
 
 use super::definitions::{DefinitionKind, broken, list_definitions, plan_definition, read_definition};
 use super::files::{is_location, listing_table, location_table, split_extension};
+use super::narrow::narrowed;
 use super::strategy_params::{strategy_names, strategy_params};
 use super::versions::split_version;
 use crate::error::{Error, Result};
@@ -238,7 +239,7 @@ impl SchemaProvider for DirectorySchema {
     }
 
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
-        Ok(self.find(name).await?.map(|(_, table)| table))
+        Ok(self.find(name).await?.map(|(_, table)| narrowed(table)))
     }
 
     /// Tells views from tables without opening any, so that listing a large database stays quick.

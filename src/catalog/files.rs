@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as DfResult, plan_err};
 use datafusion::datasource::file_format::FileFormat;
@@ -19,13 +20,14 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
 use deltalake::DeltaTableBuilder;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use super::glob::{Glob, is_glob};
 use super::headers::{Columns, require_same_headers};
+use super::wide_schemas::WideSchemaCache;
 
 /// One readable file format.
 pub(super) struct Format {
@@ -210,8 +212,26 @@ pub(super) async fn listing_table(state: &SessionState, url: ListingTableUrl) ->
     let partitions = options.infer_partitions(state, &url).await?;
     let partitions = partitions.into_iter().map(|name| (name, datafusion::arrow::datatypes::DataType::Utf8)).collect();
     let options = options.with_table_partition_cols(partitions);
-    let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(state).await?;
+    let schema = inferred_schema(state, &url, &options).await?;
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The columns of the files at a URL, as an earlier statement of the session has found them where there are very many.
+async fn inferred_schema(state: &SessionState, url: &ListingTableUrl, options: &ListingOptions) -> DfResult<SchemaRef> {
+    let store = state.runtime_env().object_store(url)?;
+    let listed = url.list_all_files(state, store.as_ref(), &options.file_extension).await?;
+    let mut files: Vec<ObjectMeta> = listed.try_filter(|file| std::future::ready(file.size > 0)).try_collect().await?;
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    let cache = state.config().get_extension::<WideSchemaCache>();
+    if let Some(known) = cache.as_ref().and_then(|cache| cache.get(url, &files)) {
+        return Ok(known);
+    }
+    let schema = options.format.infer_schema(state, &store, &files).await?;
+    if let Some(cache) = cache {
+        cache.put(url, files, &schema);
+    }
+    Ok(schema)
 }
 
 /// The first file with bytes; the listing leaves out hidden files and folders.

@@ -8,6 +8,8 @@
 //! | `headers` | CSV files that are read as one table must have the same columns in the same order |
 //! | `missing` | what to say of a file that is not there |
 //! | `definitions`, `absolute` | views and external tables, kept as their own SQL text, with absolute paths |
+//! | `narrow`, `narrow_table`, `wildcards`, `wide_schemas` | tables of very many columns, planned with those that a statement names |
+//! | `whole_table` | `SELECT *` over such a table, planned without the SQL planner |
 //! | `copy` | `COPY (...) TO`, whole or not at all |
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
 //! | `unsupported` | clauses that would be passed over in silence, refused |
@@ -25,6 +27,8 @@ mod glob;
 mod headers;
 mod information;
 mod missing;
+mod narrow;
+mod narrow_table;
 mod parser;
 mod relation_arguments;
 mod strategy_params;
@@ -32,6 +36,8 @@ mod system;
 mod unsupported;
 mod versions;
 mod whole_table;
+mod wide_schemas;
+mod wildcards;
 
 pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
@@ -40,8 +46,11 @@ pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
 pub use information::{INFORMATION_SCHEMA, information_schema};
 pub use missing::{missing_file, unquoted_file};
+pub use narrow::plan_statement;
+pub(crate) use parser::Cursor;
 pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over};
 pub use relation_arguments::resolve_relation_arguments;
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use versions::bind_versions;
 pub use whole_table::plan_whole_table;
+pub use wide_schemas::WideSchemaCache;

@@ -172,19 +172,19 @@ fn at(location: Location, message: String) -> Error {
 }
 
 /// Byte offsets of places in a text, asked for in the order of the text: the whole is walked through once.
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     rest: std::str::CharIndices<'a>,
     /// The place of the next character of `rest`.
     place: Location,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { rest: text.char_indices(), place: Location::new(1, 1) }
     }
 
     /// The byte at a place not before the last one; the end of the text for places after it.
-    pub(super) fn byte(&mut self, place: Location) -> usize {
+    pub(crate) fn byte(&mut self, place: Location) -> usize {
         while self.place < place {
             match self.rest.next() {
                 Some((_, '\n')) => self.place = Location::new(self.place.line + 1, 1),

@@ -9,10 +9,8 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as SqlStatement;
 use sqlparser::ast::{Expr, LimitClause, SetExpr, Statement, TableFactor, Value};
 
+use super::narrow::MANY_COLUMNS;
 use super::parser::plain_name;
-
-/// Columns from which the short way pays.
-const MANY_COLUMNS: usize = 500;
 
 /// Plans the statement if it reads a whole table of many columns; `None` leaves it to the SQL planner.
 pub async fn plan_whole_table(ctx: &SessionContext, statement: &SqlStatement) -> Option<LogicalPlan> {

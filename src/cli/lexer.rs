@@ -8,7 +8,9 @@ use std::ops::Range;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use crate::catalog::Cursor;
 
 /// Messages of the lexer that mean: the text ends inside something that more text could close.
 const OPEN_ENDED: &[&str] = &["Unterminated", "before EOF", "Unexpected EOF"];
@@ -113,12 +115,13 @@ impl Lexer {
     /// The pieces of `text` in order, without blanks; a tail that is no token is left out.
     pub(crate) fn pieces(&self, text: &str) -> Vec<Lexeme> {
         let (tokens, _) = self.tokens(text);
-        let places = Places::of(text);
+        let mut places = Cursor::new(text);
         tokens
             .iter()
             .filter_map(|token| {
                 let piece = piece_of(&token.token)?;
-                Some(Lexeme { range: places.byte(token.span.start)..places.byte(token.span.end), piece })
+                let start = places.byte(token.span.start);
+                Some(Lexeme { range: start..places.byte(token.span.end), piece })
             })
             .collect()
     }
@@ -169,27 +172,6 @@ fn piece_of(token: &Token) -> Option<Piece> {
         | Token::HexStringLiteral(_) => Piece::Text,
         _ => Piece::Other,
     })
-}
-
-/// Byte offsets of the lines of a text.
-struct Places<'a> {
-    text: &'a str,
-    lines: Vec<usize>,
-}
-
-impl<'a> Places<'a> {
-    fn of(text: &'a str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Self { text, lines }
-    }
-
-    /// The byte at a place; places past the end are the end.
-    fn byte(&self, place: Location) -> usize {
-        let line = usize::try_from(place.line.saturating_sub(1)).unwrap_or(usize::MAX);
-        let Some(start) = self.lines.get(line) else { return self.text.len() };
-        let column = usize::try_from(place.column.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.text[*start..].char_indices().nth(column).map_or(self.text.len(), |(i, _)| start + i)
-    }
 }
 
 #[cfg(test)]
@@ -264,6 +246,19 @@ mod tests {
         assert!(found.iter().any(|(text, piece)| text.starts_with("-- x") && *piece == Piece::Comment));
         assert!(found.contains(&("$n", Piece::Placeholder)));
         assert_eq!(found.last(), Some(&(";", Piece::Other)));
+    }
+
+    #[test]
+    fn pieces_of_a_long_line_are_found_in_one_walk() {
+        let text = format!("SELECT {}", "corr(a, \"é\"), ".repeat(100_000));
+        let found = lexer().pieces(&text);
+        assert_eq!(found.len(), 1 + 7 * 100_000);
+        assert!(
+            found
+                .iter()
+                .filter(|lexeme| lexeme.piece == Piece::Name)
+                .all(|lexeme| matches!(&text[lexeme.range.clone()], "corr" | "a" | "\"é\""))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod giving_way;
 mod progress;
 mod runs;
 mod strategy_scan;
+mod wide_correlation;
 mod wide_pivot;
 
 pub use correlation::{
@@ -15,4 +16,5 @@ pub use giving_way::giving_way;
 pub use progress::progress;
 pub use runs::{RunAggregate, RunCache};
 pub use strategy_scan::{StrategyScan, strategy_time_order};
+pub use wide_correlation::WideCorrelation;
 pub use wide_pivot::WideView;

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{ScanArgs, Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col as column};
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions::col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -26,7 +27,7 @@ use datafusion_functions_finance::TimeOrder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::runs::{RowReader, RunFile, hold_other_strategies, overlapping};
+use super::runs::{RowReader, RunFile, hold_other_strategies, overlapping, rows_of_strategies};
 use crate::error::Result;
 use crate::storage::{FinishedFile, PartitionKey, Root, StrategyChange, StrategyFile, StrategyShape, StrategyTable};
 
@@ -112,6 +113,46 @@ impl StrategyScan {
         self.files.iter().map(|file| file.partitioned(&shape, apart)).collect()
     }
 
+    /// Scans the table, of dense files only the rows of `strategies`, whose names ascend; other files give more.
+    ///
+    /// # Errors
+    /// A filter that is no expression over the table.
+    pub(super) async fn scan_strategies(
+        &self,
+        state: &dyn Session,
+        strategies: Option<&[&str]>,
+        args: ScanArgs<'_>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let projection = args.projection().map(<[usize]>::to_vec);
+        let files = self.table_schema_for_files()?;
+        let table_schema = self.shape.table_schema();
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(datafusion::common::project_schema(&table_schema, projection.as_ref())?)));
+        }
+        let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
+        // Footers are kept for the next query: a file of a strategy table never changes under its name.
+        let runtime = state.runtime_env();
+        let footers = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, runtime.cache_manager.get_file_metadata_cache());
+        let table_files = files.clone();
+        let mut source = ParquetSource::new(files).with_pushdown_filters(false).with_parquet_file_reader_factory(Arc::new(footers));
+        if let Some(filter) = conjunction(args.filters().unwrap_or_default().to_vec()) {
+            let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let reader = RowReader::new(url.clone(), table_files, state.task_ctx());
+        let mut files = self.partitioned_files(&reader).await;
+        if let Some(strategies) = strategies {
+            files = only_rows_of(strategies, &reader, files).await;
+        }
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(files.into_iter().map(|file| FileGroup::new(vec![file])).collect())
+            .with_output_ordering(self.file_ordering()?.into_iter().collect())
+            .with_projection_indices(projection)?
+            .with_limit(args.limit())
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
     /// Ordering that every file has; none when another program has added files.
     fn file_ordering(&self) -> DfResult<Option<LexOrdering>> {
         if !self.files.iter().all(|file| file.sorted) {
@@ -172,6 +213,22 @@ impl ScannedFile {
     }
 }
 
+/// Restricts dense files to the rows of some strategies; a file that cannot be read is the business of the query that needs it.
+async fn only_rows_of(strategies: &[&str], reader: &RowReader, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+    let mut restricted = Vec::with_capacity(files.len());
+    for file in files {
+        let found = rows_of_strategies(reader, &file, strategies).await.unwrap_or_default();
+        restricted.push(match found {
+            Some((rows, total)) => {
+                let selection = RowSelection::from_consecutive_ranges(rows.into_iter(), total);
+                file.with_extension(ParquetRowSelection::new(selection))
+            }
+            None => file,
+        });
+    }
+    restricted
+}
+
 fn bounded(column: &mut ColumnStatistics, range: Option<(ScalarValue, ScalarValue)>) {
     if let Some((low, high)) = range {
         column.min_value = Precision::Exact(low);
@@ -201,30 +258,12 @@ impl TableProvider for StrategyScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let files = self.table_schema_for_files()?;
-        let table_schema = self.shape.table_schema();
-        if self.files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(datafusion::common::project_schema(&table_schema, projection)?)));
-        }
-        let url = ObjectStoreUrl::parse(&self.root.url()[..url::Position::BeforePath])?;
-        // Footers are kept for the next query: a file of a strategy table never changes under its name.
-        let runtime = state.runtime_env();
-        let footers = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, runtime.cache_manager.get_file_metadata_cache());
-        let table_files = files.clone();
-        let mut source = ParquetSource::new(files).with_pushdown_filters(false).with_parquet_file_reader_factory(Arc::new(footers));
-        if let Some(filter) = conjunction(filters.to_vec()) {
-            let schema = DFSchema::try_from(Arc::clone(&table_schema))?;
-            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
-        }
-        let reader = RowReader::new(url.clone(), table_files, state.task_ctx());
-        let groups = self.partitioned_files(&reader).await.into_iter().map(|file| FileGroup::new(vec![file])).collect();
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_output_ordering(self.file_ordering()?.into_iter().collect())
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        self.scan_strategies(
+            state,
+            None,
+            ScanArgs::default().with_projection(projection.map(Vec::as_slice)).with_filters(Some(filters)).with_limit(limit),
+        )
+        .await
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! WidePivotExec: strategies=3            rows: periods in (date, slot) order
 //!   CoalescePartitionsExec
-//!     DataSourceExec: date, strategy, pnl    only the strategies asked for, and one per dense file for its periods
+//!     DataSourceExec: date, strategy, pnl    only the rows of the strategies asked for, and of one per dense file for its periods
 //! ```
 //!
 //! The periods of the view do not depend on the columns asked for: a dense file tells them by any one strategy; where a
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Int32Type, Schema, SchemaRef};
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{ScanArgs, Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue, internal_datafusion_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -31,6 +31,9 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::StrategyScan;
 use crate::error::{Error, Result};
+
+/// Strategies that are looked for in the statistics of row groups and pages.
+const MOST_LISTED: usize = 64;
 
 /// The wide view of a strategy table version.
 #[derive(Debug)]
@@ -66,19 +69,22 @@ impl WideView {
         filter.column_refs().iter().all(|c| matches!(c.name(), "date" | "slot"))
     }
 
-    /// Restricts the scan to the strategies asked for, where each file can tell its periods by one of its own.
-    fn strategy_filter(&self, wanted: &[&str]) -> Option<Expr> {
+    /// The strategies asked for and one of each file, in order, where each file can tell its periods by one of its own; `None` where all
+    /// are needed.
+    fn strategies_to_read<'a>(&self, witnesses: &'a [String], wanted: &[&'a str]) -> Option<Vec<&'a str>> {
         let all = self.schema.fields().len() - self.period_columns;
-        let witnesses = self.scan.period_witnesses()?;
         let mut names: Vec<&str> = witnesses.iter().map(String::as_str).chain(wanted.iter().copied()).collect();
         names.sort_unstable();
         names.dedup();
-        (names.len() < all).then(|| {
-            // Literals in the column's own type: this filter is built after type coercion.
-            let names = names.into_iter().map(|name| lit(ScalarValue::Utf8View(Some(name.to_owned()))));
-            col("strategy").in_list(names.collect(), false)
-        })
+        (names.len() < all).then_some(names)
     }
+}
+
+/// Where files cannot tell which rows are whose, their statistics leave out parts without these strategies.
+fn among(names: &[&str]) -> Expr {
+    // Literals in the column's own type: this filter is built after type coercion.
+    let names = names.iter().map(|name| lit(ScalarValue::Utf8View(Some((*name).to_owned()))));
+    col("strategy").in_list(names.collect(), false)
 }
 
 #[async_trait]
@@ -113,11 +119,14 @@ impl TableProvider for WideView {
             .map(|f| f.name().as_str())
             .partition(|name| self.schema.fields()[..self.period_columns].iter().any(|f| f.name() == name));
         let mut filters = filters.to_vec();
-        filters.extend(self.strategy_filter(&wanted));
+        let witnesses = self.scan.period_witnesses();
+        let names = witnesses.as_deref().and_then(|witnesses| self.strategies_to_read(witnesses, &wanted));
+        filters.extend(names.as_deref().filter(|names| names.len() <= MOST_LISTED).map(among));
         let long = self.scan.schema();
         let needed = |name: &str| self.scan.shape().key().contains(&name) || name == "pnl" || period.contains(&name);
         let columns: Vec<usize> = (0..long.fields().len()).filter(|&i| needed(long.field(i).name())).collect();
-        let rows = self.scan.scan(state, Some(&columns), &filters, None).await?;
+        let args = ScanArgs::default().with_projection(Some(&columns)).with_filters(Some(&filters));
+        let rows = self.scan.scan_strategies(state, names.as_deref(), args).await?;
         Ok(Arc::new(WidePivotExec::new(rows, schema, self.period_columns_of(projection))))
     }
 }

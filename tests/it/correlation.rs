@@ -339,8 +339,8 @@ async fn parameters_are_bound_before_the_function_is_planned() {
     let (_folder, engine) = database().await;
     let statement = engine.parse("SELECT count(*) FROM correlation_pairs(dense, min_abs => $least)").expect("parses").remove(0);
     let mut parameters = tranchedb::Parameters::new();
-    let failed = engine.run(&statement, &parameters).await.err().expect("unbound").to_string();
-    assert!(failed.contains("no value for $least"), "{failed}");
+    let Err(failed) = engine.run(&statement, &parameters).await else { panic!("ran without its parameter") };
+    assert!(failed.to_string().contains("no value for $least"), "{failed}");
     parameters.set("least", tranchedb::Parameters::parse_value("1"));
     let counted = engine.run(&statement, &parameters).await.expect("bound").collect().await.expect("counted");
     assert_eq!(counted[0].column(0).as_primitive::<Int64Type>().value(0), 2);

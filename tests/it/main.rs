@@ -19,3 +19,4 @@ mod scripts;
 mod slt;
 mod strategy_tables;
 mod support;
+mod wide_correlation;

@@ -70,6 +70,17 @@ impl GroupRuns {
         (!self.names.is_empty()).then(|| self.names.value(0))
     }
 
+    /// The rows of a strategy, if it is there.
+    pub(super) fn rows_of(&self, name: &str) -> Option<Range<usize>> {
+        let (mut low, mut high) = (0, self.names.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.names.value(middle) < name { low = middle + 1 } else { high = middle }
+        }
+        let found = low < self.names.len() && self.names.value(low) == name;
+        found.then(|| self.starts[low]..self.starts[low + 1])
+    }
+
     fn last(&self) -> Option<&str> {
         self.names.len().checked_sub(1).map(|last| self.names.value(last))
     }

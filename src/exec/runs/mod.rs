@@ -45,6 +45,6 @@ pub(in crate::exec) use aggregate_exec::RunAggregateExec;
 pub use cache::RunCache;
 pub(in crate::exec) use file::RunFile;
 pub(in crate::exec) use overlap::overlapping;
-pub(in crate::exec) use preparation::hold_other_strategies;
+pub(in crate::exec) use preparation::{hold_other_strategies, rows_of_strategies};
 pub(in crate::exec) use rows::RowReader;
 pub use rule::RunAggregate;

@@ -1,6 +1,7 @@
 //! What a query needs to know before the first row is decoded: files, strategies, periods, units.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
@@ -158,6 +159,25 @@ async fn share_no_strategy(reader: &RowReader, files: &[PartitionedFile], pairs:
         }
     }
     Ok(true)
+}
+
+/// The rows of some strategies, whose names ascend, in a dense file, and the number of rows that it has; `None` for another file.
+///
+/// # Errors
+/// A file that cannot be read, or that is not what the log says.
+pub(in crate::exec) async fn rows_of_strategies(
+    reader: &RowReader,
+    file: &PartitionedFile,
+    names: &[&str],
+) -> Result<Option<(Vec<Range<usize>>, usize)>> {
+    let runs = known_file(reader, file).await?;
+    if runs.claim().is_none() {
+        return Ok(None);
+    }
+    let all: Vec<usize> = (0..runs.row_group_count()).collect();
+    let groups = groups_of(reader, file, &runs, &all).await?;
+    let rows = groups.iter().flat_map(|group| names.iter().filter_map(|name| group.rows_of(name)));
+    Ok(Some((rows.collect(), runs.total_rows())))
 }
 
 fn strategy_schema() -> Arc<Schema> {
