@@ -86,5 +86,5 @@ pub(super) fn narrowed(table: Arc<dyn TableProvider>) -> Arc<dyn TableProvider> 
     }
     named.narrowed.store(true, Ordering::Relaxed);
     let is_named = |name: &str| named.names.contains(name);
-    narrow_files(&table, &is_named).unwrap_or_else(|| Arc::new(NarrowTable::of(table, is_named)))
+    narrow_files(&table, is_named).unwrap_or_else(|| Arc::new(NarrowTable::of(table, is_named)))
 }
