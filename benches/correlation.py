@@ -10,11 +10,11 @@ ours through the prompt with \\timing, and the first one, which opens the table,
 Parquet file: DuckDB in one connection, numpy on the values in memory. Everybody's answers must agree to 1e-9. Needs duckdb, numpy and pyarrow.
 Prints one Markdown table: task, data, ours, peer, ratio.
 """
-import argparse, json, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, json, pathlib, re, shutil, statistics, subprocess, sys, tempfile
 
 import numpy as np
 
-from measure import binary, peak_mb, print_heading, report, spread, timed
+from measure import binary, print_heading, report, spread, timed
 
 DUCKDB = """
 import duckdb, json, sys, time
@@ -47,7 +47,7 @@ print(json.dumps({"seconds": spent, "row": row.tolist()}))
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure")
+    p.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="what to measure")
     p.add_argument("--strategies", type=int, default=25_544)
     p.add_argument("--periods", type=int, default=82)
     p.add_argument("--terms", type=int, default=500)
@@ -108,7 +108,7 @@ def terms(exe, database, a):
             if not np.allclose(row, found, rtol=0, atol=1e-9):
                 sys.exit(f"{name} disagrees over {table} by {np.abs(np.array(row) - np.array(found)).max()}")
             theirs = statistics.median(seconds[1:] or seconds)
-            report(f"corr terms, {task}, later statements", data, spread(later), f"{name} {spread(seconds[1:] or seconds)}", f"{theirs / max(ours, 1e-3):.2f} x")
+            report(f"corr terms, {task}, later statements", data, spread(later), f"{name} {spread(seconds[1:] or seconds)}", f"{theirs / max(ours, 1e-3):.2g} x")
 
 
 # Every part by its name.

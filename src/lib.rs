@@ -20,6 +20,7 @@
 //! 3. [`Engine::parse`] turns the whole text into [`Statement`]s, each with its place, by DataFusion's parser in the dialect of
 //!    [`catalog::parse`], which adds `VERSION AS OF`, `RESTORE TABLE` and `VACUUM` and refuses clauses that would be passed over.
 //! 4. [`Engine::run`] plans one statement: DataFusion asks [`catalog::DirectorySchema`] for every table named.
+//!    A statement over a table of very many columns is planned with those that it names ([`catalog::plan_statement`]).
 //! 5. `DirectorySchema::find` looks the name up in the directory: a definition, a Delta table, a wide view, files, or a path.
 //! 6. A strategy table is opened at one version by [`storage::StrategyTable::open`] and handed out as
 //!    [`exec::StrategyScan`], which knows its files and their order; readers see whole versions only.
