@@ -33,7 +33,8 @@
 //! 10. `StrategyScan::scan` gives each file its facts from the log and the filter to the Parquet reader, so that files, row
 //!     groups and pages outside the filter are not read.
 //! 11. Over a strategy table [`exec::RunAggregate`] puts an aggregation over runs in the place of DataFusion's: the rows of each strategy,
-//!     already in time order, go to the accumulators as they are decoded. Elsewhere the finance functions of
+//!     already in time order, go to the accumulators as they are decoded. Many correlations
+//!     of columns in one `SELECT` are one pass of the operator that [`exec::WideCorrelation`] places. Elsewhere the finance functions of
 //!     `datafusion-functions-finance` run as group accumulators over one state per group; the rule `SingleStage` spares those that keep rows a second stage, `StreamTimeOrder` lets path metrics keep O(1) where rows arrive in
 //!     order, and `StreamIndicators` runs window indicators in batches.
 //! 12. Rows stream out of the DataFrame; the command line prints them as they come.
