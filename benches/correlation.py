@@ -3,7 +3,8 @@
 
     python benches/correlation.py [PART ...] [--strategies 25544] [--periods 82] [--terms 500] [--repeats 7] [--keep FOLDER]
 
-Parts: terms (many `corr(c1, c2)` in one SELECT over a table with a column for each strategy). None means all.
+Parts: pairs (correlation_pairs over whole tables), terms (many `corr(c1, c2)` in one SELECT over a table with a column for each strategy). None
+means all. `--strategies`, `--periods` and `--terms` are those of `terms`.
 
 Generates the data with the release binary (TRANCHEDB_BIN, else the target directory's release/tranchedb). Statements run in one session each,
 ours through the prompt with \\timing, and the first one, which opens the table, is told apart. Peers run in the same call on the same wide
@@ -14,7 +15,7 @@ import argparse, json, pathlib, re, shutil, statistics, subprocess, sys, tempfil
 
 import numpy as np
 
-from measure import binary, print_heading, report, spread, timed
+from measure import binary, peak_mb, print_heading, report, spread, timed
 
 DUCKDB = """
 import duckdb, json, sys, time
@@ -42,6 +43,15 @@ for _ in range(repeats):
     row = (x[:, 1:].T @ x[:, 0]) / np.sqrt((x[:, 1:] ** 2).sum(axis=0) * (x[:, 0] ** 2).sum())
     spent.append(time.perf_counter() - start)
 print(json.dumps({"seconds": spent, "row": row.tolist()}))
+"""
+
+NUMPY_PAIRS = """
+import json, sys, time
+import numpy as np
+x, least = np.load(sys.argv[1]), float(sys.argv[2])
+start = time.perf_counter()
+a, b = np.nonzero(np.triu(np.abs(np.corrcoef(x)) >= least, 1))
+print(json.dumps({"seconds": time.perf_counter() - start, "n": len(a)}))
 """
 
 
@@ -111,8 +121,56 @@ def terms(exe, database, a):
             report(f"corr terms, {task}, later statements", data, spread(later), f"{name} {spread(seconds[1:] or seconds)}", f"{theirs / max(ours, 1e-3):.2g} x")
 
 
+def matrix(exe, database, strategies, periods):
+    """A strategy table in groups of correlated strategies, and its values as numpy's."""
+    name = f"m{strategies}x{periods}"
+    if not (database / name).exists():
+        timed([exe, "--db", str(database), "generate", "strategies", "--strategies", str(strategies), "--periods", str(periods), "--groups", "100", "--duplicates", "200", "--into", name])
+    values = database / f"{name}.npy"
+    if not values.exists():
+        timed([exe, "--db", str(database), "--quiet", "-c", f"COPY (SELECT pnl FROM {name} ORDER BY strategy, date) TO '{values}.parquet'"])
+        import pyarrow.parquet as pq
+        np.save(values, pq.read_table(f"{values}.parquet")["pnl"].to_numpy().reshape(strategies, periods))
+    return name, values, f"{strategies:,} x {periods:,}, {strategies * (strategies - 1) // 2:,} pairs"
+
+
+def repeated(repeats, *runs):
+    """Seconds of each of the runs, taken in turn."""
+    spent = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, seconds in zip(runs, spent):
+            seconds.append(run())
+    return spent
+
+
+def pairs(exe, database, a):
+    def ours(sql):
+        return [exe, "--db", str(database), "--format", "json", "--quiet", "-c", sql]
+
+    name, values, data = matrix(exe, database, 5000, 1000)
+    count = f"SELECT count(*) AS n FROM correlation_pairs({name}, min_abs => 0.8)"
+    join = f"SELECT count(*) AS n FROM (SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM {name} a JOIN {name} b USING (date) WHERE a.strategy < b.strategy GROUP BY 1, 2 HAVING abs(corr(a.pnl, b.pnl)) >= 0.8)"
+    numpy = [sys.executable, "-c", NUMPY_PAIRS, str(values), "0.8"]
+    mine, theirs = json.loads(timed(ours(count))[1])[0]["n"], json.loads(timed(numpy)[1])["n"]
+    if abs(mine - theirs) > 2:
+        sys.exit(f"{mine} pairs, numpy has {theirs}")
+    peer = []
+    first, joined, _ = repeated(a.repeats, lambda: timed(ours(count))[0], lambda: timed(ours(join))[0], lambda: peer.append(json.loads(timed(numpy)[1])["seconds"]) or 0)
+    report(f"pairs with magnitude >= 0.8 ({mine:,}), whole process from the files", data, f"{spread(first)}, {peak_mb(ours(count))} MB", f"numpy.corrcoef and threshold, values loaded {spread(peer)}, {peak_mb(numpy)} MB", f"{statistics.median(peer) / statistics.median(first):.2g} x")
+    report("the same by the self-join", data, spread(joined), "correlation_pairs", f"{statistics.median(first) / statistics.median(joined):.2g} x")
+
+    for strategies, periods, task, sql in (
+        (25_544, 82, "the 1,000 strongest", "SELECT count(*) AS n FROM correlation_pairs({t}, top => 1000)"),
+        (25_544, 82, "average correlation of each strategy", "SELECT count(average_correlation) AS n FROM correlation_summary({t})"),
+        (2_500, 82, "all pairs to Parquet", f"COPY (SELECT * FROM correlation_pairs({{t}})) TO '{database}/all.parquet'"),
+    ):
+        name, _, data = matrix(exe, database, strategies, periods)
+        command = ours(sql.format(t=name))
+        report(task + ", whole process", data, f"{spread(repeated(a.repeats, lambda: timed(command)[0])[0])}, {peak_mb(command)} MB")
+
+
 # Every part by its name.
-PARTS = {"terms": terms}
+PARTS = {"pairs": pairs, "terms": terms}
 
 
 def main():

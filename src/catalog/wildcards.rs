@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as SqlStatement;
 use sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, OrderByKind,
-    Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
 };
 
 /// What becomes of the columns that a statement takes without naming them.
@@ -94,7 +94,7 @@ impl Visitor for Selections {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        if is_table(&query.body) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_table(&query.body) || orders_by_place(query) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
@@ -104,8 +104,8 @@ impl Visitor for Selections {
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
         let known = match table {
-            TableFactor::Table { args, .. } => args.is_none(),
-            TableFactor::NestedJoin { table_with_joins, .. } => !is_natural(table_with_joins),
+            TableFactor::Table { args, alias, .. } => args.is_none() && !renames(alias.as_ref()),
+            TableFactor::NestedJoin { table_with_joins, alias } => !is_natural(table_with_joins) && !renames(alias.as_ref()),
             TableFactor::Derived { .. } => true,
             _ => false,
         };
@@ -120,6 +120,22 @@ impl Visitor for Selections {
         };
         if takes_all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// Whether an alias gives columns other names, by their places.
+fn renames(alias: Option<&TableAlias>) -> bool {
+    alias.is_some_and(|alias| !alias.columns.is_empty())
+}
+
+/// Whether rows are ordered by a column of a `*` that is told by its place.
+fn orders_by_place(query: &Query) -> bool {
+    let by_name = matches!(query.body.as_ref(), SetExpr::Select(select) if !has_wildcard(select));
+    let is_place = |key: &OrderByExpr| matches!(&key.expr, Expr::Value(value) if matches!(value.value, Value::Number(..)));
+    !by_name
+        && query.order_by.as_ref().is_some_and(|order| match &order.kind {
+            OrderByKind::Expressions(keys) => keys.iter().any(is_place),
+            OrderByKind::All(_) => true,
+        })
 }
 
 /// Whether a call takes the columns behind a `*`; `count(*)` counts rows.
@@ -188,6 +204,7 @@ mod tests {
             "SELECT corr(a, b) FROM t WHERE c > 1 ORDER BY d",
             "EXPLAIN SELECT count(*), 2 * a FROM t",
             "SELECT a FROM (SELECT * FROM t WHERE b > 1) AS s",
+            "SELECT a, b FROM t ORDER BY 2",
             "WITH s AS (SELECT *, a + 1 AS b FROM t JOIN u USING (c) LIMIT 3) SELECT b FROM s ORDER BY b",
             "SELECT a FROM (SELECT x.* EXCLUDE (c) FROM (SELECT * FROM t) AS x) AS s",
             "SELECT a FROM t UNION ALL SELECT b FROM u",
@@ -211,6 +228,9 @@ mod tests {
             "SELECT a FROM (SELECT * FROM t UNION SELECT * FROM u) AS s",
             "SELECT x FROM (SELECT * FROM t) AS s(x, y)",
             "WITH s(x, y) AS (SELECT * FROM t) SELECT x FROM s",
+            "SELECT a FROM (SELECT * FROM t ORDER BY 2 LIMIT 3) AS s",
+            "CREATE VIEW v AS SELECT * FROM t ORDER BY 2 LIMIT 3",
+            "SELECT x FROM t AS s(x, y)",
             "SELECT a FROM t WHERE a IN (SELECT * FROM u)",
             "SELECT a FROM t NATURAL JOIN u",
             "SELECT a FROM (t NATURAL JOIN u)",

@@ -253,6 +253,8 @@ async fn a_join_that_means_something_else_stays() {
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FILTER (WHERE a.pnl > 0) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl + 1) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, a.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
+        "SELECT a.strategy, b.strategy, corr(b.pnl, b.pnl) FROM dense a JOIN dense b USING (date) WHERE a.strategy < b.strategy GROUP BY 1, 2",
+        "SELECT a.strategy, a.strategy || 'x', corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(a.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, a.year, corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2, 3",
         "SELECT a.strategy, corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1",

@@ -352,9 +352,12 @@ fn keep(task: &Task<'_>, constant: bool) -> Option<Keep> {
     } else {
         (f64::NEG_INFINITY, f64::NEG_INFINITY)
     };
+    // Other bounds, which only the host can tell, would leave fewer of the strongest than there are.
+    let exact = if magnitude > 0.0 { least <= -1.0 && most >= 1.0 } else { least <= -1.0 || most >= 1.0 };
+    // The device would count the diagonal, or the other half, among the strongest.
+    let told_apart = matches!(task.wanted, Wanted::Less | Wanted::All);
     match task.top {
-        // Bounds on both sides, which only the host tells apart, would leave fewer than there are.
-        Some(top) if top.ties || (top.undefined_first && undefined && constant) || most < 1.0 => None,
+        Some(top) if top.ties || !exact || !told_apart || (top.undefined_first && undefined && constant) => None,
         Some(Top { count, rank, .. }) => Some(Keep::Strongest { count, by: by(rank), outside }),
         None if undefined || outside.0 == f64::NEG_INFINITY => Some(Keep::All),
         None => Some(Keep::Outside { above: outside.0, below: outside.1 }),

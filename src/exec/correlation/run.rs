@@ -99,7 +99,7 @@ impl Run {
     /// The series of this query, where an earlier one has left them on a device.
     fn resident(&self) -> Option<Arc<ResidentPanel>> {
         let panels = self.device_panels()?;
-        let usable = self.options.gpu != GpuUse::Off && self.query.rolling.is_none();
+        let usable = self.options.gpu != GpuUse::Off && self.query.rolling.is_none() && self.query.shape == Shape::Pairs;
         usable.then(|| panels.get(self.identity.as_deref()?)).flatten()
     }
 
@@ -364,7 +364,7 @@ impl Run {
         let Some(top) = self.top else { return Ok(None) };
         let memory = MemoryConsumer::new("CorrelationExec: the strongest pairs").register(self.context.memory_pool());
         memory.try_grow(top.count.saturating_mul(2 * size_of::<Pair>()))?;
-        Ok(Some((Strongest::new(top), memory)))
+        Ok(Some((Strongest::new(top, self.query.origin == Origin::SelfJoin), memory)))
     }
 }
 

@@ -119,6 +119,7 @@ pub(super) struct Top {
 #[derive(Debug)]
 pub(super) struct Strongest {
     top: Top,
+    not_a_number: bool,
     /// Key that a pair needs, as bits.
     least: AtomicU64,
     kept: Mutex<Kept>,
@@ -134,17 +135,18 @@ struct Kept {
 }
 
 impl Strongest {
-    pub(super) fn new(top: Top) -> Self {
+    /// None yet. With `not_a_number` measures may be NaN, which comes before every number.
+    pub(super) fn new(top: Top, not_a_number: bool) -> Self {
         let least = AtomicU64::new(f64::NEG_INFINITY.to_bits());
         let kept = Kept { pairs: vec![], most: most_kept(top.count) };
-        Self { top, least, kept: Mutex::new(kept), undefined: Mutex::default() }
+        Self { top, not_a_number, least, kept: Mutex::new(kept), undefined: Mutex::default() }
     }
 
     /// Bounds that a pair must keep to be among them.
     pub(super) fn bounds(&self) -> Bounds {
         let least = f64::from_bits(self.least.load(Ordering::Relaxed));
         // Undefined measures come last: until there are enough others, they may be wanted.
-        let undefined = self.top.undefined_first || least == f64::NEG_INFINITY;
+        let undefined = self.top.undefined_first || self.not_a_number || least == f64::NEG_INFINITY;
         Bounds { undefined, ..self.top.rank.bounds(least) }
     }
 
@@ -232,7 +234,7 @@ mod tests {
     }
 
     fn strongest(top: Top, pairs: &[Pair]) -> Vec<Pair> {
-        let strongest = Strongest::new(top);
+        let strongest = Strongest::new(top, true);
         pairs.chunks(3).for_each(|some| strongest.add(some));
         strongest.finish()
     }
@@ -261,6 +263,15 @@ mod tests {
         assert_eq!(strongest(THREE, &pairs)[2].value, None);
         assert_eq!(values(&strongest(Top { count: 2, ..THREE }, &pairs)).len(), 2);
         assert_eq!(strongest(Top { undefined_first: true, ..THREE }, &pairs)[0].value, None);
+    }
+
+    #[test]
+    fn nan_is_among_the_strongest_however_late_it_comes() {
+        let strongest = Strongest::new(Top { rank: Rank::Highest, ..THREE }, true);
+        strongest.add(&(0..20_000).map(|b| pair(0, b, 0.5)).collect::<Vec<_>>());
+        assert!(strongest.bounds().keep(f64::NAN));
+        strongest.add(&[pair(1, 2, f64::NAN)]);
+        assert!(strongest.finish()[0].value.is_some_and(f64::is_nan));
     }
 
     #[test]

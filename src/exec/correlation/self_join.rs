@@ -97,8 +97,14 @@ impl Matched {
         let (Some(first), Some(second)) = (through(first), through(second)) else { return Ok(None) };
         let left_first = join.left.schema().has_column(&first);
         let (left_name, right_name) = if left_first { (first, second) } else { (second, first) };
+        if !join.left.schema().has_column(&left_name) || !join.right.schema().has_column(&right_name) {
+            return Ok(None);
+        }
         let (Some(one), Some(other)) = (through(&values.arguments.0), through(&values.arguments.1)) else { return Ok(None) };
         let (left_value, right_value) = if join.left.schema().has_column(&one) { (one, other) } else { (other, one) };
+        if !join.left.schema().has_column(&left_value) || !join.right.schema().has_column(&right_value) {
+            return Ok(None);
+        }
         let Some(keys) = keys(join) else { return Ok(None) };
         let left = Relation::of(&join.left, (&left_name, &left_value), keys.iter().map(|(left, _)| left))?;
         let right = Relation::of(&join.right, (&right_name, &right_value), keys.iter().map(|(_, right)| right))?;

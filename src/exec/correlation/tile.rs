@@ -58,6 +58,8 @@ impl Tile<'_> {
         let products = products((&left.values, left.series.len()), (&right.values, columns), periods);
         let varies: Vec<bool> = right.series.iter().map(|&b| self.right.facts(b).varies).collect();
         let wide = self.bounds.widened();
+        // Only a constant series has undefined correlations here.
+        let undefined = self.bounds.undefined && measure.is_correlation() && varies.contains(&false);
         let mut pairs = vec![];
         for (row, &a) in left.series.iter().enumerate() {
             let defined = periods >= 2 && (self.left.facts(a).varies || !measure.is_correlation());
@@ -66,7 +68,7 @@ impl Tile<'_> {
             }
             let products = &products[row * columns..(row + 1) * columns];
             for (chunk, some) in products.chunks(TOGETHER).enumerate() {
-                if !self.bounds.undefined && !some.iter().fold(false, |any, &value| any | wide.keep(value)) {
+                if defined && !undefined && !some.iter().fold(false, |any, &value| any | wide.keep(value)) {
                     continue;
                 }
                 for (column, &value) in some.iter().enumerate().map(|(at, value)| (chunk * TOGETHER + at, value)) {

@@ -64,7 +64,10 @@ impl RunAggregateExec {
     /// changes under its name.
     pub(in crate::exec) fn identity(&self) -> String {
         let files: Vec<String> = self.scan.files().iter().map(|file| file.path().to_string()).collect();
-        format!("{}{}, files=[{}]", self.title, self.scan.details, files.join(", "))
+        let query = &self.query;
+        let calls: Vec<_> = query.calls.iter().map(|call| (&call.arguments, &call.filter)).collect();
+        let computed = format!("{:?} of {:?} where {:?} by {:?}", calls, query.arguments, query.predicates, query.keys);
+        format!("{}{}, {computed}, files=[{}]", self.title, self.scan.details, files.join(", "))
     }
 
     fn work(&self, prepared: Prepared, reader: RowReader) -> Work {

@@ -40,7 +40,9 @@ fn ordered(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     }
     let partitions = |plan: &Arc<dyn ExecutionPlan>| plan.output_partitioning().partition_count();
     let keeps_order = plan.maintains_input_order() == [true] || ROW_BY_ROW.contains(&plan.name());
-    if !keeps_order || partitions(plan) != partitions(input) {
+    // What lies below an operator that needs an order, or keeps one through a repartition, gives that order.
+    let needs_order = plan.is::<RepartitionExec>() || plan.required_input_ordering().iter().any(Option::is_some);
+    if needs_order || !keeps_order || partitions(plan) != partitions(input) {
         return Ok(Arc::clone(plan));
     }
     let below = ordered(input)?;
