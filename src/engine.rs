@@ -36,7 +36,7 @@ use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{
     CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, WideCorrelation,
-    strategy_time_order,
+    strategy_time_order, takes_relations,
 };
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
@@ -318,6 +318,10 @@ impl Engine {
         {
             query.message = format!("{} works over a window and needs OVER", page.name);
             query.hint = Some(format!("write {}", page.signature()));
+        }
+        if let Some(name) = unknown_function(&query.message).filter(|name| takes_relations(name)) {
+            query.hint = Some(format!("write SELECT * FROM {name}(...)"));
+            query.message = format!("{name} gives rows: it stands in FROM");
         }
         if let Some(missing) = missing_table(&query.message)
             && query.hint.is_none()

@@ -246,6 +246,7 @@ async fn a_join_that_means_something_else_stays() {
     let (_folder, engine) = database().await;
     for query in [
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM zoned a JOIN zoned b USING (date) WHERE a.strategy < b.strategy GROUP BY 1, 2",
+        "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM zoned a JOIN zoned b ON a.slot = b.slot GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM dense a LEFT JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) WHERE a.strategy < b.strategy AND a.pnl < b.pnl GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), avg(a.pnl) FROM dense a JOIN dense b USING (date) WHERE a.strategy < b.strategy GROUP BY 1, 2",

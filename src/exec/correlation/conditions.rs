@@ -14,6 +14,9 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunct
 
 use super::select::Bounds;
 
+/// Conditions on either name that split the matrix, at most: each doubles the parts. Others are evaluated on pairs.
+const MOST_SPLITS: usize = 3;
+
 /// Index of a name column.
 pub(super) const A: usize = 0;
 pub(super) const B: usize = 1;
@@ -52,7 +55,7 @@ impl Conditions {
         if let Some(name) = name_column(conjunct) {
             return self.names[name].push(Arc::clone(conjunct));
         }
-        if let Some(either) = either_name(conjunct) {
+        if let Some(either) = either_name(conjunct).filter(|_| self.either.len() < MOST_SPLITS) {
             return self.either.push(either);
         }
         let bounds = bounds_of(conjunct, measure);

@@ -241,7 +241,8 @@ impl Device {
         task: Task<'_>,
     ) -> Result<Option<ControlFlow<()>>> {
         if std::ptr::eq(left, right) {
-            let uploaded = self.upload(left).unwrap_or_else(|error| logged(&error));
+            let others = key.map(|(panels, _)| panels);
+            let uploaded = self.upload(left, others).unwrap_or_else(|error| logged(&error));
             if let Some(panel) = uploaded {
                 let resident = Arc::new(ResidentPanel { panel, names: Arc::clone(&left.panel().names), rows: Rows::of(left) });
                 if let Some((panels, key)) = key.filter(|_| left.incomplete.is_empty()) {
@@ -263,11 +264,17 @@ impl Device {
         self.pairs([Source::Resident(&resident.panel); 2], [&resident.rows; 2], task)
     }
 
-    /// The series of a frame on the device; `None` where they would take too much of it.
-    fn upload(&self, frame: &Frame) -> Result<Option<DevicePanel>, GpuError> {
+    /// The series of a frame on the device, where kept panels of `others` give way to them; `None` where they would take too much of it.
+    fn upload(&self, frame: &Frame, others: Option<&DevicePanels>) -> Result<Option<DevicePanel>, GpuError> {
         let rows = frame.complete.len();
         let bytes = (rows * frame.periods()) as u64 * 8;
-        if frame.periods() == 0 || bytes > self.gpu.free_bytes()? / 100 * RESIDENT_PERCENT {
+        let fits = || Ok::<_, GpuError>(bytes <= self.gpu.free_bytes()? / 100 * RESIDENT_PERCENT);
+        if !fits()?
+            && let Some(DevicePanels(panels)) = others
+        {
+            panels.shrink_to(0);
+        }
+        if frame.periods() == 0 || !fits()? {
             return Ok(None);
         }
         let shape = PanelShape { columns: frame.periods(), expected_rows: Some(rows), precision: self.precision };

@@ -71,9 +71,10 @@ impl SeriesColumns {
         for period in std::iter::once(&self.date).chain(&self.slot) {
             let data_type = period.get_type(schema)?;
             if !can_be_period(&data_type) {
-                let name = period.schema_name();
+                let name = period.qualified_name().1;
+                let cast = if data_type.is_numeric() { "BIGINT" } else { "DATE" };
                 return plan_err!(
-                    "{function} cannot take the column {name} of type {data_type} as a period\nhint: cast it, (SELECT strategy, CAST({name} AS DATE) AS {name}, pnl FROM t)"
+                    "{function} cannot take the column {name} of type {data_type} as a period\nhint: cast it, (SELECT strategy, CAST({name} AS {cast}) AS {name}, pnl FROM t)"
                 );
             }
         }

@@ -68,7 +68,7 @@ impl Panel {
     pub(super) fn valid(&self, series: usize, window: &Range<usize>) -> Option<Bits> {
         let row = &self.rows[series];
         match &row.valid {
-            None if row.len() >= self.known_periods() && self.order.is_none() => None,
+            None if row.len() >= self.axis.len() && self.order.is_none() => None,
             None => self.windowed(&Bits::first(row.len()), window),
             Some(valid) => self.windowed(valid, window),
         }
@@ -80,10 +80,6 @@ impl Panel {
             Some(present) => self.windowed(present, window),
             None => self.valid(series, window),
         }
-    }
-
-    fn known_periods(&self) -> usize {
-        self.axis.len()
     }
 
     fn windowed(&self, bits: &Bits, window: &Range<usize>) -> Option<Bits> {

@@ -74,6 +74,9 @@ pub(super) fn as_column(numbers: Vec<i64>, data_type: &DataType) -> Result<Array
         return Ok(Arc::new(numbers.into_iter().map(|number| Some(number as i32)).collect::<Date32Array>()));
     }
     let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
+    if let DataType::Time32(_) = data_type {
+        return Ok(cast(&cast(&numbers, &DataType::Int32)?, data_type)?);
+    }
     Ok(cast(&numbers, data_type)?)
 }
 

@@ -183,7 +183,8 @@ impl Found<'_> {
         if self.run.query.shape != Shape::Pairs {
             return self.summary(&frames);
         }
-        let strongest = self.run.strongest()?;
+        let possible = frames.iter().map(|frame| frame.panel().count()).max().map_or(0, |most| most.saturating_mul(most));
+        let strongest = self.run.strongest(possible)?;
         let gathered = strongest.as_ref().map(|(strongest, _)| strongest);
         let on_device = self.on_device(&frames, gathered)?;
         let flow = match on_device {
@@ -230,6 +231,9 @@ impl Found<'_> {
     /// Every pair in every window: the strongest of all windows cannot be told before the last one, and are left to the plan above.
     fn in_windows(&self, panels: Vec<Panel>, rolling: Rolling) -> Result<()> {
         let periods = panels.first().map_or(0, |panel| panel.axis.len());
+        if panels.iter().any(|panel| panel.count() == 0) {
+            return Ok(());
+        }
         if rolling.periods > periods {
             return exec_err!(
                 "a window of {} periods is longer than the {periods} periods that there are: choose a shorter one",
@@ -273,18 +277,28 @@ impl Found<'_> {
         strongest: Option<&Strongest>,
         search: impl FnOnce(Task<'_>) -> Result<Option<ControlFlow<()>>>,
     ) -> Result<Option<ControlFlow<()>>> {
+        let Run { query, top, .. } = self.run;
+        let bounds = self.output.conditions.bounds();
+        self.taking(None, strongest, |sink| search(Task { wanted: query.wanted, bounds, top: *top, sink }))
+    }
+
+    /// Runs a search with a sink that takes its pairs.
+    fn taking<T>(
+        &self,
+        end: Option<Period>,
+        strongest: Option<&Strongest>,
+        search: impl FnOnce(&mut dyn FnMut(Vec<Pair>) -> ControlFlow<()>) -> Result<T>,
+    ) -> Result<T> {
         let mut failure = Ok(());
-        let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, None, strongest) {
+        let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, end, strongest) {
             Ok(flow) => flow,
             Err(error) => {
                 failure = Err(error);
                 ControlFlow::Break(())
             }
         };
-        let task = Task { wanted: self.run.query.wanted, bounds: self.output.conditions.bounds(), top: self.run.top, sink: &mut sink };
-        let flow = search(task)?;
-        failure?;
-        Ok(flow)
+        let found = search(&mut sink)?;
+        failure.map(|()| found)
     }
 
     fn in_frames(
@@ -304,16 +318,7 @@ impl Found<'_> {
                 strongest,
                 complete_done,
             };
-            let mut failure = Ok(());
-            let mut sink = |pairs: Vec<Pair>| match self.take(&pairs, end, strongest) {
-                Ok(flow) => flow,
-                Err(error) => {
-                    failure = Err(error);
-                    ControlFlow::Break(())
-                }
-            };
-            let flow = self.counted(&search, &mut sink)?;
-            failure?;
+            let flow = self.taking(end, strongest, |sink| self.counted(&search, sink))?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -359,9 +364,10 @@ impl Found<'_> {
 }
 
 impl Run {
-    /// Where the strongest pairs are gathered, with the memory for them.
-    fn strongest(&self) -> Result<Option<(Strongest, MemoryReservation)>> {
+    /// Where the strongest of so many possible pairs are gathered, with the memory for them.
+    fn strongest(&self, possible: usize) -> Result<Option<(Strongest, MemoryReservation)>> {
         let Some(top) = self.top else { return Ok(None) };
+        let top = Top { count: top.count.min(possible), ..top };
         let memory = MemoryConsumer::new("CorrelationExec: the strongest pairs").register(self.context.memory_pool());
         memory.try_grow(top.count.saturating_mul(2 * size_of::<Pair>()))?;
         Ok(Some((Strongest::new(top, self.query.origin == Origin::SelfJoin), memory)))

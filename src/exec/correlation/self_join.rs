@@ -85,6 +85,8 @@ struct Matched {
     /// Whether the first grouping column is that of the left side.
     left_first: bool,
     slotted: bool,
+    /// Whether both sides take their values from one column.
+    same_values: bool,
 }
 
 impl Matched {
@@ -106,6 +108,11 @@ impl Matched {
             return Ok(None);
         }
         let Some(keys) = keys(join) else { return Ok(None) };
+        // A date with a date, a slot with a slot.
+        if keys.iter().any(|(left, right)| base_column(&join.left, left) != base_column(&join.right, right)) {
+            return Ok(None);
+        }
+        let same_values = base_column(&join.left, &left_value) == base_column(&join.right, &right_value);
         let left = Relation::of(&join.left, (&left_name, &left_value), keys.iter().map(|(left, _)| left))?;
         let right = Relation::of(&join.right, (&right_name, &right_value), keys.iter().map(|(_, right)| right))?;
         let (Some(left), Some(right), Some(comparison)) = (left, right, comparison(join, (&left_name, &right_name))) else {
@@ -113,12 +120,12 @@ impl Matched {
         };
         let slotted = left.columns.slot.is_some();
         let same = slotted == right.columns.slot.is_some();
-        Ok(same.then_some(Self { left, right, measure: values.measure, comparison, left_first, slotted }))
+        Ok(same.then_some(Self { left, right, measure: values.measure, comparison, left_first, slotted, same_values }))
     }
 
     /// The plan that takes the place of the aggregate.
     fn plan(self, aggregate: &Aggregate) -> Result<LogicalPlan> {
-        let one = stripped(&self.left.plan) == stripped(&self.right.plan);
+        let one = self.same_values && stripped(&self.left.plan) == stripped(&self.right.plan);
         // The node gives the lower name first.
         let (wanted, swapped) = match self.comparison {
             _ if !one => (Wanted::All, false),
