@@ -1,0 +1,59 @@
+//! The functions of the dialect: one entry each, in the lists of the parts.
+//!
+//! A session of the dialect knows these functions and no others: a name that is in no list is refused, also where DataFusion has a
+//! function of that name with another meaning.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+/// One function of HeavyDB and what becomes of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Function {
+    /// HeavyDB's name, in upper case.
+    pub name: &'static str,
+    /// The arguments as HeavyDB's manual writes them: `(unit, n, x)`, `(s, chars = ' ')`.
+    pub arguments: &'static str,
+    /// What becomes of a call.
+    pub action: Action,
+    /// One line: the result, its type and unit, and where it differs from what one would think.
+    pub doc: &'static str,
+    /// A call with constant arguments and its value as text, NULL as `NULL`; aggregates and windows read `t`, see [`Example`].
+    pub example: Example,
+}
+
+/// What becomes of a call in the dialect.
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    /// DataFusion's function of the same name means the same.
+    Same(Implementation),
+    /// DataFusion has it under another name.
+    Renamed(&'static str, Implementation),
+    /// A function of this crate.
+    Own(Implementation),
+    /// Replaced by other SQL before planning; the text says by what.
+    Rewritten(&'static str),
+    /// Not given, for this reason.
+    Refused(&'static str),
+}
+
+/// Makes the function that a session registers.
+#[derive(Debug, Clone, Copy)]
+pub enum Implementation {
+    /// A function of one row.
+    Scalar(fn() -> Arc<ScalarUDF>),
+    /// A function of many rows.
+    Aggregate(fn() -> Arc<AggregateUDF>),
+    /// A function of a row among others.
+    Window(fn() -> Arc<WindowUDF>),
+}
+
+/// A tested example: `sql` is one expression, or for aggregates and windows a whole query; `value` is its first column of every row as
+/// text, rows separated by a blank, NULL as `NULL`.
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// An expression in HeavyDB's dialect, or a query where it starts with `SELECT`.
+    pub sql: &'static str,
+    /// The value.
+    pub value: &'static str,
+}
