@@ -3,6 +3,8 @@
 //! A session of the dialect knows these functions and no others: a name that is in no list is refused, also where DataFusion has a
 //! function of that name with another meaning.
 
+pub mod scalar;
+
 use std::sync::Arc;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
