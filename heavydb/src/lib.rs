@@ -5,8 +5,19 @@
 //!
 //! | part | what |
 //! |---|---|
+//! | [`dialect`] | HeavyDB's text becomes SQL that DataFusion plans |
+//! | [`planner`] | operators, comparisons and casts with HeavyDB's types; the session of the dialect |
+//! | [`tables`] | `CREATE TABLE`, `INSERT` and other statements of HeavyDB; tables in memory |
 //! | [`functions`] | every function of the dialect, one entry each, from which registration, docs and tests derive |
 //! | [`types`] | HeavyDB's types in Arrow, its date and time literals, its casts |
 
+pub mod dialect;
 pub mod functions;
+mod options;
+pub mod planner;
+mod refusal;
+pub mod tables;
 pub mod types;
+
+pub use options::Options;
+pub use refusal::Refusal;

@@ -59,3 +59,21 @@ pub struct Example {
     /// The value.
     pub value: &'static str,
 }
+
+/// Every function, part by part.
+const PARTS: &[&[Function]] = &[];
+
+/// Every function of the dialect.
+pub fn functions() -> impl Iterator<Item = &'static Function> {
+    PARTS.iter().flat_map(|part| part.iter())
+}
+
+/// The function of a name in any case.
+pub fn find(name: &str) -> Option<&'static Function> {
+    functions().find(|function| function.name.eq_ignore_ascii_case(name))
+}
+
+/// Why a function whose name is of a refused family is not given.
+pub fn refused_family(_name: &str) -> Option<&'static str> {
+    None
+}

@@ -1,0 +1,23 @@
+//! From HeavyDB's text to SQL that DataFusion plans.
+//!
+//! | part | what |
+//! |---|---|
+//! | `split` | the statements of a text, by their lexical form |
+//! | `tokens` | what the grammar of the parser lacks, mended in the list of tokens |
+//! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
+//! | `calls` | calls of functions: units, renames, refusals |
+//! | `likes` | `LIKE` with any escape and with sets |
+//! | `windows` | frames and forms of window functions |
+//! | `selects` | names of the columns of a query, clauses that HeavyDB does not have |
+
+mod calls;
+mod likes;
+mod nodes;
+mod rewrite;
+mod selects;
+mod split;
+mod tokens;
+mod windows;
+
+pub use rewrite::{Rewritten, rewrite};
+pub use split::{Piece, Place, split};

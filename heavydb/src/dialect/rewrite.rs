@@ -1,0 +1,263 @@
+//! The tree of a statement, with forms that DataFusion reads in another way or not at all replaced.
+
+use std::ops::ControlFlow;
+
+use datafusion::error::{DataFusionError, Result};
+use sqlparser::ast::{
+    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Interval, Query, Select, Statement, TrimWhereField, TypedString, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::nodes::{binary, call, case, literal, not, number, text, text_of};
+use super::{calls, likes, selects, tokens, windows};
+use crate::options::Options;
+use crate::refusal::Refusal;
+
+/// A list of values above which `IN` is kept whole: its values are then of one plain type.
+const LONG_LIST: usize = 50;
+
+/// A statement that DataFusion plans in a session of the dialect.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// The statement.
+    pub statement: Statement,
+    /// The rules that changed it, each once, in the order in which they first fired.
+    pub rules: Vec<&'static str>,
+}
+
+/// Parses and rewrites one statement of HeavyDB's text: a query, or what else the parser knows.
+///
+/// # Errors
+/// What does not parse; a [`Refusal`] for what the dialect does not give.
+pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
+    let (tokens, rules) = tokens::tokens(text)?;
+    let statement = parse(tokens)?;
+    rewrite_tree(statement, rules, options)
+}
+
+fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+    let plain = |error: sqlparser::parser::ParserError| DataFusionError::SQL(Box::new(error), None);
+    let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(plain)?;
+    while parser.consume_token(&Token::SemiColon) {}
+    let rest = parser.peek_token();
+    match rest.token {
+        Token::EOF => Ok(statement),
+        other => Err(DataFusionError::Plan(format!("expected the end of the statement, found '{other}' at {}", rest.span.start))),
+    }
+}
+
+fn rewrite_tree(mut statement: Statement, rules: Vec<&'static str>, options: &Options) -> Result<Rewritten> {
+    let mut rewriter = Rewriter { options, rules };
+    match statement.visit(&mut rewriter) {
+        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules }),
+        ControlFlow::Break(error) => Err(*error),
+    }
+}
+
+/// Walks through a statement, innermost first.
+pub(super) struct Rewriter<'a> {
+    pub(super) options: &'a Options,
+    rules: Vec<&'static str>,
+}
+
+impl Rewriter<'_> {
+    /// Notes that a rule changed something.
+    pub(super) fn fired(&mut self, rule: &'static str) {
+        if !self.rules.contains(&rule) {
+            self.rules.push(rule);
+        }
+    }
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = Box<DataFusionError>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        flow(selects::check_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        flow(selects::check_select(select))
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        selects::name_columns(select, self);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        flow(self.expression(expr))
+    }
+}
+
+fn flow(outcome: Result<()>) -> ControlFlow<Box<DataFusionError>> {
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(Box::new(error)),
+    }
+}
+
+impl Rewriter<'_> {
+    /// Replaces one expression, whose parts are done.
+    fn expression(&mut self, expr: &mut Expr) -> Result<()> {
+        match expr {
+            Expr::Function(function) => {
+                windows::rewrite_window(function, self)?;
+                if let Some(replaced) = calls::rewrite_call(function, self)? {
+                    *expr = replaced;
+                }
+                return Ok(());
+            }
+            Expr::Like { .. } | Expr::ILike { .. } | Expr::RLike { .. } | Expr::SimilarTo { .. } => {
+                if let Some(replaced) = likes::rewrite_like(expr, self)? {
+                    *expr = replaced;
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Some((rule, replaced)) = special_form(expr)? {
+            self.fired(rule);
+            *expr = replaced;
+        }
+        Ok(())
+    }
+}
+
+/// What takes the place of a form with a syntax of its own, and the rule; `None` where it stays.
+fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
+    let replaced = match expr {
+        Expr::Cast { kind, expr, data_type, .. } => ("CAST", cast(kind, expr, data_type)),
+        Expr::Extract { field, expr, .. } => ("EXTRACT", call("extract", vec![text(unit(field)), (**expr).clone()])),
+        Expr::TypedString(typed) => ("D18", typed_text(typed)?),
+        Expr::Interval(interval) => ("D19", interval_literal(interval)?),
+        Expr::Between { expr, negated, low, high } => ("D3", between(expr, *negated, low, high)),
+        Expr::InList { expr, list, negated } if list.len() <= LONG_LIST || !is_plain(list) => ("D3", in_list(expr, list, *negated)),
+        Expr::Case { operand: Some(operand), conditions, else_result, .. } => {
+            let branch = |when: &sqlparser::ast::CaseWhen| {
+                (binary((**operand).clone(), BinaryOperator::Eq, when.condition.clone()), when.result.clone())
+            };
+            ("D3", case(conditions.iter().map(branch).collect(), else_result.as_deref().cloned()))
+        }
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
+            let from = substring_from.as_deref().cloned().unwrap_or_else(|| number(1));
+            let arguments = [(**expr).clone(), from].into_iter().chain(substring_for.as_deref().cloned());
+            ("D21", call("substring", arguments.collect()))
+        }
+        Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+            let name = match trim_where {
+                None | Some(TrimWhereField::Both) => "trim",
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+            };
+            let what = trim_what.as_deref().cloned().into_iter().chain(trim_characters.iter().flatten().cloned());
+            ("TRIM", call(name, std::iter::once((**expr).clone()).chain(what).collect()))
+        }
+        Expr::Position { expr, r#in } => ("POSITION", call("position", vec![(**expr).clone(), (**r#in).clone()])),
+        Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            let arguments = [expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|part| (**part).clone());
+            ("OVERLAY", call("overlay", arguments.collect()))
+        }
+        Expr::Ceil { expr, field } => ("CEIL", rounding("ceil", expr, field)?),
+        Expr::Floor { expr, field } => ("FLOOR", rounding("floor", expr, field)?),
+        Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
+        _ => return Ok(None),
+    };
+    Ok(Some(replaced))
+}
+
+/// Whether a long list is one whose values every engine compares alike: whole numbers, or texts.
+fn is_plain(list: &[Expr]) -> bool {
+    let whole = |expr: &Expr| matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.bytes().all(|b| b.is_ascii_digit()));
+    list.iter().all(whole) || list.iter().all(|expr| text_of(expr).is_some())
+}
+
+/// `cast_as(x, 'TYPE')`, `try_cast_as(x, 'TYPE')`.
+fn cast(kind: &CastKind, expr: &Expr, data_type: &sqlparser::ast::DataType) -> Expr {
+    let name = match kind {
+        CastKind::Cast | CastKind::DoubleColon => "cast_as",
+        CastKind::TryCast | CastKind::SafeCast => "try_cast_as",
+    };
+    call(name, vec![expr.clone(), text(data_type.to_string())])
+}
+
+/// The unit of an `EXTRACT`, in lower case.
+fn unit(field: &DateTimeField) -> String {
+    match field {
+        DateTimeField::Custom(name) => name.value.to_lowercase(),
+        DateTimeField::Week(None) => "week".into(),
+        other => other.to_string().to_lowercase().trim_matches('\'').to_owned(),
+    }
+}
+
+/// `DATE '...'`, `TIMESTAMP(3) '...'`.
+fn typed_text(typed: &TypedString) -> Result<Expr> {
+    let Value::SingleQuotedString(value) = &typed.value.value else {
+        return Err(Refusal::new(typed, "a typed literal needs a quoted text").into());
+    };
+    Ok(call("typed_literal", vec![text(value.clone()), text(typed.data_type.to_string())]))
+}
+
+/// An interval literal as `day_time_interval(milliseconds)` or `year_month_interval(months)`.
+fn interval_literal(interval: &Interval) -> Result<Expr> {
+    let refused = |reason: &str| DataFusionError::from(Refusal::new(interval, reason));
+    let value = text_of(&interval.value).ok_or_else(|| refused("the value of an INTERVAL is a literal"))?;
+    if interval.last_field.is_some() {
+        return Err(refused("an INTERVAL has one unit"));
+    }
+    let field = interval.leading_field.as_ref().ok_or_else(|| refused("an INTERVAL needs a unit"))?;
+    let amount: f64 = value.trim().parse().map_err(|_| refused("the value of an INTERVAL is a number"))?;
+    let (name, factor) = match unit(field).trim_end_matches('s') {
+        "year" => ("year_month_interval", 12.0),
+        "quarter" => ("year_month_interval", 3.0),
+        "month" => ("year_month_interval", 1.0),
+        "week" => ("day_time_interval", 604_800_000.0),
+        "day" => ("day_time_interval", 86_400_000.0),
+        "hour" => ("day_time_interval", 3_600_000.0),
+        "minute" => ("day_time_interval", 60_000.0),
+        "second" => ("day_time_interval", 1_000.0),
+        "millisecond" => ("day_time_interval", 1.0),
+        "microsecond" => ("day_time_interval", 1e-3),
+        "nanosecond" => ("day_time_interval", 1e-6),
+        _ => return Err(refused("HeavyDB has no such unit of an INTERVAL")),
+    };
+    let product = (amount * factor).trunc();
+    if product.abs() >= 9e15 {
+        return Err(refused("the value of an INTERVAL is too large"));
+    }
+    Ok(call(name, vec![signed(product as i64)]))
+}
+
+fn signed(value: i64) -> Expr {
+    literal(Value::Number(value.to_string(), false))
+}
+
+/// `x >= low AND x <= high`, so that each comparison has HeavyDB's types.
+fn between(expr: &Expr, negated: bool, low: &Expr, high: &Expr) -> Expr {
+    let inside = binary(
+        binary(expr.clone(), BinaryOperator::GtEq, low.clone()),
+        BinaryOperator::And,
+        binary(expr.clone(), BinaryOperator::LtEq, high.clone()),
+    );
+    let inside = Expr::Nested(Box::new(inside));
+    if negated { not(inside) } else { inside }
+}
+
+/// `x = a OR x = b ...`, so that each comparison has HeavyDB's types.
+fn in_list(expr: &Expr, list: &[Expr], negated: bool) -> Expr {
+    let equals = list.iter().map(|value| binary(expr.clone(), BinaryOperator::Eq, value.clone()));
+    let any = equals.reduce(|left, right| Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Or, right: Box::new(super::nodes::nested(right)) });
+    let any = any.map_or_else(|| literal(Value::Boolean(false)), |any| Expr::Nested(Box::new(any)));
+    if negated { not(any) } else { any }
+}
+
+fn rounding(name: &str, expr: &Expr, field: &CeilFloorKind) -> Result<Expr> {
+    match field {
+        CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => Ok(call(name, vec![expr.clone()])),
+        _ => Err(Refusal::new(name.to_uppercase(), "it takes one argument").into()),
+    }
+}

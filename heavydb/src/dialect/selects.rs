@@ -1,0 +1,90 @@
+//! Queries as a whole: clauses that HeavyDB does not have, and the names of their columns.
+
+use std::collections::HashSet;
+
+use datafusion::error::Result;
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
+};
+
+use super::rewrite::Rewriter;
+use crate::refusal::Refusal;
+
+/// Refuses what HeavyDB does not have around a query.
+pub(super) fn check_query(query: &Query) -> Result<()> {
+    if query.with.as_ref().is_some_and(|with| with.recursive) {
+        return Err(Refusal::new("WITH RECURSIVE", "HeavyDB has no recursive queries").into());
+    }
+    check_set_operation(&query.body)
+}
+
+fn check_set_operation(body: &SetExpr) -> Result<()> {
+    let SetExpr::SetOperation { left, op, set_quantifier, right } = body else { return Ok(()) };
+    if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
+        let quantifier = if *set_quantifier == SetQuantifier::None { String::new() } else { format!(" {set_quantifier}") };
+        return Err(Refusal::new(format!("{op}{quantifier}"), "HeavyDB has UNION ALL alone").into());
+    }
+    check_set_operation(left)?;
+    check_set_operation(right)
+}
+
+/// Refuses clauses that HeavyDB does not have.
+pub(super) fn check_select(select: &Select) -> Result<()> {
+    let refused: Option<(&str, &str)> = match select {
+        Select { qualify: Some(_), .. } => Some(("QUALIFY", "HeavyDB has no QUALIFY")),
+        Select { distinct: Some(Distinct::On(_)), .. } => Some(("DISTINCT ON", "HeavyDB has no DISTINCT ON")),
+        Select { top: Some(_), .. } => Some(("TOP", "HeavyDB writes LIMIT")),
+        _ => None,
+    };
+    if let Some((construct, reason)) = refused {
+        return Err(Refusal::new(construct, reason).into());
+    }
+    let GroupByExpr::Expressions(keys, modifiers) = &select.group_by else {
+        return Err(Refusal::new("GROUP BY ALL", "HeavyDB has no GROUP BY ALL").into());
+    };
+    let is_set = |key: &Expr| matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_));
+    if !modifiers.is_empty() || keys.iter().any(is_set) {
+        return Err(Refusal::new("GROUPING SETS", "HeavyDB groups by one set of keys").into());
+    }
+    Ok(())
+}
+
+/// Gives every computed column HeavyDB's name `EXPR$n`, and names that come twice a number.
+pub(super) fn name_columns(select: &mut Select, rewriter: &mut Rewriter<'_>) {
+    let mut taken: HashSet<String> = HashSet::new();
+    for (place, item) in select.projection.iter_mut().enumerate() {
+        let (name, is_named) = match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => (name.value.to_lowercase(), true),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+                (parts.last().map_or_else(String::new, |name| name.value.to_lowercase()), true)
+            }
+            SelectItem::UnnamedExpr(_) => (format!("EXPR${place}"), false),
+            SelectItem::ExprWithAlias { alias, .. } => (alias.value.to_lowercase(), true),
+            _ => continue,
+        };
+        let free = free_name(&name, &taken);
+        if free != name {
+            rewriter.fired("D25");
+        }
+        if free != name || !is_named {
+            alias_as(item, &free);
+        }
+        taken.insert(free);
+    }
+}
+
+fn free_name(name: &str, taken: &HashSet<String>) -> String {
+    if !taken.contains(name) {
+        return name.to_owned();
+    }
+    (0..).map(|number| format!("{name}{number}")).find(|free| !taken.contains(free)).unwrap_or_default()
+}
+
+fn alias_as(item: &mut SelectItem, name: &str) {
+    let alias = Ident::with_quote('"', name);
+    match item {
+        SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias },
+        SelectItem::ExprWithAlias { alias: old, .. } => *old = alias,
+        _ => {}
+    }
+}
