@@ -3,7 +3,9 @@
 //! A session of the dialect knows these functions and no others: a name that is in no list is refused, also where DataFusion has a
 //! function of that name with another meaning.
 
+pub mod aggregates;
 pub mod scalar;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -61,7 +63,7 @@ pub struct Example {
 }
 
 /// Every function, part by part.
-const PARTS: &[&[Function]] = &[];
+const PARTS: &[&[Function]] = &[aggregates::AGGREGATES, windows::WINDOWS];
 
 /// Every function of the dialect.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
