@@ -1,9 +1,7 @@
 //! Calls of functions: what becomes of a name.
 
 use datafusion::error::Result;
-use sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-};
+use sqlparser::ast::{BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident};
 
 use super::nodes::{arguments, binary, call, case, null, number, rename, set_arguments, text, text_of};
 use super::rewrite::Rewriter;

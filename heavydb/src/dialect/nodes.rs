@@ -1,10 +1,10 @@
 //! Nodes of the tree that the rewrites make.
 
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
     UnaryOperator, Value, ValueWithSpan,
 };
-use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::tokenizer::Span;
 
 /// `name(arguments)`.
@@ -51,9 +51,12 @@ pub(super) fn not(expr: Expr) -> Expr {
 /// Parentheses where the printed text would need them.
 pub(super) fn nested(expr: Expr) -> Expr {
     match expr {
-        Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::Like { .. } | Expr::ILike { .. } | Expr::InList { .. } | Expr::Between { .. } => {
-            Expr::Nested(Box::new(expr))
-        }
+        Expr::BinaryOp { .. }
+        | Expr::UnaryOp { .. }
+        | Expr::Like { .. }
+        | Expr::ILike { .. }
+        | Expr::InList { .. }
+        | Expr::Between { .. } => Expr::Nested(Box::new(expr)),
         other => other,
     }
 }

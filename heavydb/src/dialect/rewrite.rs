@@ -250,7 +250,11 @@ fn between(expr: &Expr, negated: bool, low: &Expr, high: &Expr) -> Expr {
 /// `x = a OR x = b ...`, so that each comparison has HeavyDB's types.
 fn in_list(expr: &Expr, list: &[Expr], negated: bool) -> Expr {
     let equals = list.iter().map(|value| binary(expr.clone(), BinaryOperator::Eq, value.clone()));
-    let any = equals.reduce(|left, right| Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Or, right: Box::new(super::nodes::nested(right)) });
+    let any = equals.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(super::nodes::nested(right)),
+    });
     let any = any.map_or_else(|| literal(Value::Boolean(false)), |any| Expr::Nested(Box::new(any)));
     if negated { not(any) } else { any }
 }

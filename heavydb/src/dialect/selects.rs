@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use datafusion::error::Result;
-use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-};
+use sqlparser::ast::{Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier};
 
 use super::rewrite::Rewriter;
 use crate::refusal::Refusal;

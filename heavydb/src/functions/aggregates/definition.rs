@@ -208,10 +208,7 @@ fn ending<S: State>(finish: impl Fn(&S) -> Result<Option<Number>> + Send + Sync 
     Ending { finish, result }
 }
 
-fn exact<R>(
-    finish: impl Fn(&ExactSum<R>) -> Result<Option<Number>> + Send + Sync + 'static,
-    result: DataType,
-) -> Ending<ExactSum<R>>
+fn exact<R>(finish: impl Fn(&ExactSum<R>) -> Result<Option<Number>> + Send + Sync + 'static, result: DataType) -> Ending<ExactSum<R>>
 where
     ExactSum<R>: State,
 {
@@ -304,10 +301,9 @@ impl AggregateUDFImpl for OwnAggregate {
         let field = |name: &str, data_type| -> FieldRef { Arc::new(Field::new(format_state_name(args.name, name), data_type, true)) };
         let result = || args.return_type().clone();
         Ok(match self.definition.kind {
-            Kind::Mode => vec![
-                field("values", DataType::new_list(result(), true)),
-                field("counts", DataType::new_list(DataType::Int64, true)),
-            ],
+            Kind::Mode => {
+                vec![field("values", DataType::new_list(result(), true)), field("counts", DataType::new_list(DataType::Int64, true))]
+            }
             Kind::SingleValue => vec![field("value", result())],
             Kind::Quantile { .. } => vec![field("values", DataType::new_list(DataType::Float64, true))],
             _ => vec![field("state", DataType::Binary)],

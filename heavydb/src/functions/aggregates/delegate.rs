@@ -152,11 +152,7 @@ impl GroupsAccumulator for NarrowGroups {
         self.0.merge_batch(values, group_indices, total_num_groups)
     }
 
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&datafusion::arrow::array::BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&datafusion::arrow::array::BooleanArray>) -> Result<Vec<ArrayRef>> {
         self.0.convert_to_state(values, opt_filter)
     }
 

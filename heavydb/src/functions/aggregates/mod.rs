@@ -185,13 +185,31 @@ pub const AGGREGATES: &[Function] = &[
         doc: "The one value that is not NULL, in x's type; an error where two differ.",
         example: Example { sql: "SELECT SINGLE_VALUE(x) FROM (VALUES (5), (NULL), (5)) AS t(x)", value: "5" },
     },
-    spread!("STDDEV", "stddev", Kind::Spread { ddof: 1, root: true, float: false }, "Standard deviation by n - 1, DOUBLE; NULL for one row.", "1.0"),
+    spread!(
+        "STDDEV",
+        "stddev",
+        Kind::Spread { ddof: 1, root: true, float: false },
+        "Standard deviation by n - 1, DOUBLE; NULL for one row.",
+        "1.0"
+    ),
     spread!("STDDEV_FLOAT", "stddev_float", Kind::Spread { ddof: 1, root: true, float: true }, "STDDEV as FLOAT.", "1.0"),
     spread!("STDDEV_SAMP", "stddev_samp", Kind::Spread { ddof: 1, root: true, float: false }, "STDDEV under another name.", "1.0"),
     spread!("STDDEV_SAMP_FLOAT", "stddev_samp_float", Kind::Spread { ddof: 1, root: true, float: true }, "STDDEV_SAMP as FLOAT.", "1.0"),
-    spread!("STDDEV_POP", "stddev_pop", Kind::Spread { ddof: 0, root: true, float: false }, "Standard deviation by n, DOUBLE.", "0.816496580927726"),
+    spread!(
+        "STDDEV_POP",
+        "stddev_pop",
+        Kind::Spread { ddof: 0, root: true, float: false },
+        "Standard deviation by n, DOUBLE.",
+        "0.816496580927726"
+    ),
     spread!("STDDEV_POP_FLOAT", "stddev_pop_float", Kind::Spread { ddof: 0, root: true, float: true }, "STDDEV_POP as FLOAT.", "0.8164966"),
-    spread!("VARIANCE", "variance", Kind::Spread { ddof: 1, root: false, float: false }, "Variance by n - 1, DOUBLE; NULL for one row.", "1.0"),
+    spread!(
+        "VARIANCE",
+        "variance",
+        Kind::Spread { ddof: 1, root: false, float: false },
+        "Variance by n - 1, DOUBLE; NULL for one row.",
+        "1.0"
+    ),
     spread!("VARIANCE_FLOAT", "variance_float", Kind::Spread { ddof: 1, root: false, float: true }, "VARIANCE as FLOAT.", "1.0"),
     spread!("VAR_SAMP", "var_samp", Kind::Spread { ddof: 1, root: false, float: false }, "VARIANCE under another name.", "1.0"),
     spread!("VAR_SAMP_FLOAT", "var_samp_float", Kind::Spread { ddof: 1, root: false, float: true }, "VAR_SAMP as FLOAT.", "1.0"),
@@ -232,13 +250,7 @@ pub const AGGREGATES: &[Function] = &[
         "COVAR_POP(x, y) / (STDDEV_POP(x) · STDDEV_POP(y)), DOUBLE; NULL where a column is constant.",
         "1.0"
     ),
-    pair!(
-        "CORR_FLOAT",
-        "corr_float",
-        Kind::Association { of: Association::Correlation, float: true },
-        "CORR as FLOAT.",
-        "1.0"
-    ),
+    pair!("CORR_FLOAT", "corr_float", Kind::Association { of: Association::Correlation, float: true }, "CORR as FLOAT.", "1.0"),
     pair!(
         "CORRELATION",
         "correlation",

@@ -101,9 +101,8 @@ impl Row for Pair {
 
     fn read(arguments: &[ArrayRef]) -> Result<(Self::Values, Option<NullBuffer>)> {
         let ((x, no_x), (y, no_y)) = (doubles(argument(arguments, 0)?)?, doubles(argument(arguments, 1)?)?);
-        let side = |values: &[f64], nulls: &Option<NullBuffer>, i: usize| {
-            nulls.as_ref().is_none_or(|nulls| nulls.is_valid(i)).then(|| values[i])
-        };
+        let side =
+            |values: &[f64], nulls: &Option<NullBuffer>, i: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(i)).then(|| values[i]);
         let pairs = (0..x.len().min(y.len())).map(|i| Self { x: side(&x, &no_x, i), y: side(&y, &no_y, i) }).collect();
         Ok((pairs, None))
     }

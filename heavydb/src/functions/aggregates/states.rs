@@ -293,9 +293,7 @@ impl Moments {
                 let _: [u8; Self::WIDTH - 8] = reader.bytes();
                 Self::default()
             }
-            rows => {
-                Self { rows, mean: reader.double(), squares: reader.double(), least: reader.double(), greatest: reader.double() }
-            }
+            rows => Self { rows, mean: reader.double(), squares: reader.double(), least: reader.double(), greatest: reader.double() },
         }
     }
 }

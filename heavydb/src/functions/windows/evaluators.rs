@@ -11,6 +11,7 @@ use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::PartitionEvaluator;
 
 use super::Place;
+use crate::refusal::Refusal;
 
 fn only(values: &[ArrayRef]) -> Result<&ArrayRef> {
     values.first().ok_or_else(|| exec_datafusion_err!("the argument of a window function is missing"))
@@ -102,23 +103,54 @@ fn target(place: Place, n: i64, at: usize, frame: &Range<usize>) -> Option<usize
     row.filter(|row| frame.contains(row))
 }
 
+/// The keys of a RANGE frame that ends before the partition does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RangeKeys {
+    Ascending,
+    Descending,
+}
+
 /// The forms `..._IN_FRAME`. DataFusion asks for the rows of a partition one after the other, from the first.
 #[derive(Debug)]
 pub(super) struct FrameValue {
     pub(super) place: Place,
     pub(super) n: i64,
     pub(super) row: usize,
+    pub(super) range: Option<RangeKeys>,
+}
+
+impl FrameValue {
+    fn value(&self, values: &ArrayRef, frame: &Range<usize>) -> Result<ScalarValue> {
+        match target(self.place, self.n, self.row, frame).filter(|&row| row < values.len()) {
+            Some(row) => ScalarValue::try_from_array(values, row),
+            None => ScalarValue::try_from(values.data_type()),
+        }
+    }
+
+    /// HeavyDB takes the end of a RANGE frame, the first row after it, as its last row, where there is one.
+    fn check(&self, values: &ArrayRef, key: Option<&ArrayRef>, frame: &Range<usize>, value: &ScalarValue) -> Result<()> {
+        let Some(range) = self.range else { return Ok(()) };
+        let longer = frame.start..(frame.end + 1).min(values.len());
+        let nulls = key.and_then(|key| key.logical_nulls());
+        let is_null = |row: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+        // A descending key is searched as if it ascended, which finds all rows where all are in the frame.
+        let is_whole = frame.len() + nulls.as_ref().map_or(0, |nulls| nulls.null_count()) >= values.len();
+        if range == RangeKeys::Descending && !is_null(self.row) && !is_whole || self.value(values, &longer)? != *value {
+            let reason = "HeavyDB counts the row after a RANGE frame in, and searches descending keys as if they ascended: \
+                          its value is another one here; use a ROWS frame";
+            return Err(Refusal::new("a function over a RANGE frame", reason).into());
+        }
+        Ok(())
+    }
 }
 
 impl PartitionEvaluator for FrameValue {
     fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let values = only(values)?;
-        let row = target(self.place, self.n, self.row, range);
+        let (argument, key) = (only(values)?, values.get(1));
+        let value = self.value(argument, range)?;
+        self.check(argument, key, range, &value)?;
         self.row += 1;
-        match row.filter(|&row| row < values.len()) {
-            Some(row) => ScalarValue::try_from_array(values, row),
-            None => ScalarValue::try_from(values.data_type()),
-        }
+        Ok(value)
     }
 
     fn uses_window_frame(&self) -> bool {
@@ -224,10 +256,21 @@ mod tests {
     #[test]
     fn a_row_outside_the_frame_is_null() {
         let values = integers(&[Some(1), Some(2), Some(3)]);
-        let mut ahead = FrameValue { place: Place::Ahead, n: 1, row: 0 };
+        let mut ahead = FrameValue { place: Place::Ahead, n: 1, row: 0, range: None };
         let frames = [0..2, 0..2, 0..3];
         let found: Vec<ScalarValue> = frames.iter().map(|frame| ahead.evaluate(&values, frame).unwrap()).collect();
         assert_eq!(found, [ScalarValue::Int64(Some(2)), ScalarValue::Int64(None), ScalarValue::Int64(None)]);
+    }
+
+    #[test]
+    fn where_heavydb_takes_the_row_after_a_range_the_call_fails() {
+        let values = integers(&[Some(1), Some(2), Some(3)]);
+        let over =
+            |place, frame: Range<usize>| FrameValue { place, n: 1, row: 0, range: Some(RangeKeys::Ascending) }.evaluate(&values, &frame);
+        assert!(Refusal::of(&over(Place::Last, 0..2).unwrap_err()).is_some());
+        assert!(over(Place::Ahead, 0..1).is_err());
+        assert_eq!(over(Place::Ahead, 0..2).unwrap(), ScalarValue::Int64(Some(2)));
+        assert_eq!(over(Place::Last, 0..3).unwrap(), ScalarValue::Int64(Some(3)));
     }
 
     #[test]

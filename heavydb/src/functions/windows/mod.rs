@@ -6,6 +6,7 @@
 //! Besides these, [`WINDOW_AGGREGATES`] may stand over a window.
 
 mod evaluators;
+mod frames;
 mod udwf;
 
 use datafusion::functions_window::{cume_dist, rank};
@@ -13,12 +14,13 @@ use datafusion::functions_window::{cume_dist, rank};
 use super::{Action, Example, Function, Implementation};
 use udwf::{Kind, OwnWindow};
 
+pub use frames::drop_range_of_other_keys;
+
 /// The aggregates that HeavyDB takes with an `OVER` clause, in lower case; any other is an error there.
 pub const WINDOW_AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg", "count_if", "sum_if"];
 
 /// Functions whose frame counts, besides [`WINDOW_AGGREGATES`], in lower case; all others ignore it.
-pub const IN_FRAME: &[&str] =
-    &["first_value_in_frame", "last_value_in_frame", "nth_value_in_frame", "lead_in_frame", "lag_in_frame"];
+pub const IN_FRAME: &[&str] = &["first_value_in_frame", "last_value_in_frame", "nth_value_in_frame", "lead_in_frame", "lag_in_frame"];
 
 /// A window function of our own.
 macro_rules! own {

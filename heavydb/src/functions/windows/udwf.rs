@@ -11,7 +11,7 @@ use datafusion::logical_expr::{ColumnarValue, PartitionEvaluator, Signature, Typ
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::Place;
-use super::evaluators::{ChangeEvents, Fill, FrameValue, PartitionValue, Ranks, RowNumbers, Shift, Tiles};
+use super::evaluators::{ChangeEvents, Fill, FrameValue, PartitionValue, RangeKeys, Ranks, RowNumbers, Shift, Tiles};
 
 /// What a window function computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,11 @@ impl Kind {
             Self::NTile | Self::Whole(Place::Nth) | Self::Frame(Place::Nth | Place::Ahead | Place::Behind) => Some(false),
             _ => None,
         }
+    }
+
+    /// The arguments of HeavyDB's; one more tells a walk through a frame that the frame is of RANGE.
+    fn arguments(self) -> usize {
+        usize::from(self.has_values()) + usize::from(self.constant().is_some())
     }
 
     /// The least value of the constant.
@@ -76,16 +81,33 @@ impl OwnWindow {
 
     /// The constant of a call; 1 where it is left out.
     fn constant(&self, exprs: &[Arc<dyn PhysicalExpr>]) -> Result<i64> {
-        let Some(constant) = exprs.get(usize::from(self.kind.has_values())) else { return Ok(1) };
-        let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        let value = match constant.evaluate(&nothing) {
-            Ok(ColumnarValue::Scalar(value)) => value.cast_to(&DataType::Int64)?,
-            _ => ScalarValue::Int64(None),
-        };
-        match value {
+        let constant = exprs.get(usize::from(self.kind.has_values())).filter(|_| self.kind.constant().is_some());
+        let Some(constant) = constant else { return Ok(1) };
+        match scalar(constant, &DataType::Int64)? {
             ScalarValue::Int64(Some(n)) if n >= self.kind.least() => Ok(n),
             _ => plan_err!("{} takes a whole constant of at least {}, not {constant}", self.upper(), self.kind.least()),
         }
+    }
+}
+
+/// The value of a constant; NULL for what is none.
+fn scalar(constant: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<ScalarValue> {
+    let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+    match constant.evaluate(&nothing) {
+        Ok(ColumnarValue::Scalar(value)) => value.cast_to(data_type),
+        _ => ScalarValue::try_from(data_type),
+    }
+}
+
+impl OwnWindow {
+    /// What a walk through a frame was told of it.
+    fn range(&self, exprs: &[Arc<dyn PhysicalExpr>]) -> Result<Option<RangeKeys>> {
+        let Some(note) = exprs.get(self.kind.arguments()) else { return Ok(None) };
+        Ok(match scalar(note, &DataType::Utf8)? {
+            ScalarValue::Utf8(Some(note)) if note == "range" => Some(RangeKeys::Ascending),
+            ScalarValue::Utf8(Some(note)) if note == "range descending" => Some(RangeKeys::Descending),
+            _ => return plan_err!("{} takes {} arguments", self.upper(), self.kind.arguments()),
+        })
     }
 }
 
@@ -99,9 +121,10 @@ impl WindowUDFImpl for OwnWindow {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let most = usize::from(self.kind.has_values()) + usize::from(self.kind.constant().is_some());
+        let most = self.kind.arguments();
         let least = most - usize::from(self.kind.constant() == Some(true));
-        if !(least..=most).contains(&arg_types.len()) {
+        let noted = usize::from(matches!(self.kind, Kind::Frame(_)));
+        if !(least..=most + noted).contains(&arg_types.len()) {
             return plan_err!("{} takes {} arguments, not {}", self.upper(), most, arg_types.len());
         }
         if matches!(self.kind, Kind::Fill { .. })
@@ -109,7 +132,11 @@ impl WindowUDFImpl for OwnWindow {
         {
             return plan_err!("{} is not given for text, as in HeavyDB", self.upper());
         }
-        let wanted = |(i, argument): (usize, &DataType)| if i == 0 && self.kind.has_values() { argument.clone() } else { DataType::Int64 };
+        let wanted = |(i, argument): (usize, &DataType)| match i {
+            0 if self.kind.has_values() => argument.clone(),
+            i if i >= most => DataType::Utf8,
+            _ => DataType::Int64,
+        };
         Ok(arg_types.iter().enumerate().map(wanted).collect())
     }
 
@@ -135,7 +162,7 @@ impl WindowUDFImpl for OwnWindow {
             Kind::NTile => Box::new(Tiles { tiles: n }),
             Kind::Shift { back } => Box::new(Shift { rows: if back { n } else { -n } }),
             Kind::Whole(place) => Box::new(PartitionValue { place, n }),
-            Kind::Frame(place) => Box::new(FrameValue { place, n, row: 0 }),
+            Kind::Frame(place) => Box::new(FrameValue { place, n, row: 0, range: self.range(args.input_exprs())? }),
             Kind::Fill { forward } => Box::new(Fill { forward }),
             Kind::ChangeEvent => Box::new(ChangeEvents),
         })
