@@ -1,10 +1,14 @@
 //! Correlation matrices over strategy tables: against a plain computation, against the join, on any number of threads, in little memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::physical_plan::execute_stream;
+use futures::StreamExt;
 use tempfile::TempDir;
 use tranchedb::Engine;
 use tranchedb::config::EngineConfig;
@@ -355,4 +359,45 @@ async fn a_view_is_named_when_it_lacks_columns() {
     engine.sql("CREATE VIEW daily AS SELECT date, sum(pnl) AS total FROM dense GROUP BY date").await.expect("view");
     let text = error(&engine, "SELECT * FROM correlation_pairs(daily)").await;
     assert!(text.contains("no strategy, no pnl (it has date, total)"), "{text}");
+}
+
+/// Starts a query, drops its stream when tiles are done, and gives the time until all its memory is free: its threads have ended then.
+async fn time_to_end(engine: &Engine, sql: &str) -> Duration {
+    let plan = engine.sql(sql).await.expect("planned").create_physical_plan().await.expect("physical plan");
+    let context = engine.context().task_ctx();
+    let stream = execute_stream(Arc::clone(&plan), Arc::clone(&context)).expect("started");
+    let reading = tokio::spawn(async move { stream.for_each(async |_| ()).await });
+    while tranchedb::exec::progress(&plan).is_none() {
+        assert!(!reading.is_finished(), "{sql} was done before it could be cancelled");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // In the midst of a tile.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!reading.is_finished() && context.memory_pool().reserved() > 0, "{sql} was done before it could be cancelled");
+    let cancelled = Instant::now();
+    reading.abort();
+    while context.memory_pool().reserved() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(cancelled.elapsed() < Duration::from_secs(60), "{sql} goes on");
+    }
+    cancelled.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_search_ends_at_once() {
+    let engine = Engine::in_memory().await.expect("engine");
+    generate(&engine, "holes", (1500, 400), 0.05).await;
+    generate(&engine, "whole", (1500, 400), 0.0).await;
+    for query in [
+        "SELECT * FROM correlation_pairs(holes, method => 'spearman')",
+        "SELECT * FROM correlation_pairs(holes)",
+        "SELECT * FROM covariance_pairs(holes, top => 10)",
+        "SELECT * FROM correlation_pairs(holes, window => 300, step => 1)",
+        "SELECT * FROM correlation_summary(holes, method => 'spearman')",
+        "SELECT * FROM correlation_pairs(whole, (SELECT * FROM holes WHERE date > '2015-02-01'), method => 'spearman')",
+    ] {
+        let time = time_to_end(&engine, query).await;
+        // A tenth of a second is the aim; the rest is for code that is not optimised, on a machine that does other work.
+        assert!(time < Duration::from_millis(500), "{query} went on for {time:?}");
+    }
 }
