@@ -283,7 +283,7 @@ fn prepare(
         let raw = some.iter().map(|series| read(series)).collect::<Result<Vec<_>>>()?;
         let done = some.par_iter().zip(raw).map(|(series, raw)| prepared_block(series, raw, scope));
         for (block, rows, given) in done.collect::<Result<Vec<_>>>()? {
-            let granted = given || grow_in_part(reservation, block.values.len() * 8);
+            let granted = given || grow_in_part(reservation, reservation.size() + block.values.len() * 8);
             prepared.blocks.push(granted.then(|| Arc::new(block)));
             prepared.rows.extend(rows);
         }

@@ -8,6 +8,9 @@ use datafusion::execution::memory_pool::{MemoryReservation, human_readable_size}
 use super::bits::Bits;
 use crate::storage::ScratchFile;
 
+/// Bytes that correlations leave free at least.
+pub(super) const ROOM: usize = 2 << 20;
+
 /// Where the values of a series lie.
 #[derive(Debug)]
 enum Place {
@@ -89,7 +92,7 @@ impl Store {
     pub(super) fn push(&mut self, values: Vec<f64>, RowFacts { valid, present, finite }: RowFacts) -> Result<()> {
         let bits = [&valid, &present].into_iter().flatten().map(Bits::size_bytes).sum::<usize>();
         self.reserve(bits + size_of::<Row>())?;
-        let place = if self.scratch.is_none() && grow_in_part(&self.reservation, values.len() * 8) {
+        let place = if self.scratch.is_none() && grow_in_part(&self.reservation, self.reservation.size() + values.len() * 8) {
             Place::Memory(values.into_boxed_slice())
         } else {
             self.written(&values)?
@@ -189,10 +192,11 @@ impl Store {
     }
 }
 
-/// Has a reservation grow, if half as much as it has stays free: for what reads the relation, and for what takes the pairs.
+/// Has a reservation grow to some bytes in all, if half as many stay free: for what reads the relation, and for what takes the pairs.
 pub(super) fn grow_in_part(reservation: &MemoryReservation, bytes: usize) -> bool {
-    let free = reservation.size() / 2;
-    let granted = reservation.try_grow(bytes + free).is_ok();
+    let more = bytes.saturating_sub(reservation.size());
+    let free = ROOM.max(bytes / 2);
+    let granted = reservation.try_grow(more + free).is_ok();
     if granted {
         reservation.shrink(free);
     }

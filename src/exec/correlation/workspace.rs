@@ -8,6 +8,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use super::measure::Measure;
 use super::panel::Panel;
 use super::select::Pair;
+use super::store::{ROOM, grow_in_part};
 
 /// Series of one block, at most. A tile of two blocks then fits into a core's cache, and one takes milliseconds.
 const BLOCK_ROWS: usize = 256;
@@ -82,9 +83,10 @@ impl Workspace {
             [] => return Ok(Self { reservation, least: 0, sizes }),
             [others @ .., last] => (last, others),
         };
-        if others.iter_mut().all(|panel| panel.reserve_for(&reservation, least).is_err()) {
-            last.reserve_for(&reservation, least)?;
+        if others.iter_mut().all(|panel| panel.reserve_for(&reservation, least + ROOM).is_err()) {
+            last.reserve_for(&reservation, least + ROOM)?;
         }
+        reservation.shrink(ROOM);
         Ok(Self { reservation, least, sizes })
     }
 
@@ -96,7 +98,7 @@ impl Workspace {
     /// How many pieces of work, of at most `most`, can be done at a time: `bytes` tells what so many take.
     pub(super) fn pieces(&self, most: usize, bytes: impl Fn(usize) -> usize) -> usize {
         let mut pieces = most.max(1);
-        while pieces > 1 && bytes(pieces) > self.reservation.size() && self.reservation.try_resize(bytes(pieces)).is_err() {
+        while pieces > 1 && bytes(pieces) > self.reservation.size() && !grow_in_part(&self.reservation, bytes(pieces)) {
             pieces = pieces.div_ceil(2);
         }
         pieces
