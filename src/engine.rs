@@ -35,8 +35,8 @@ use crate::catalog::{
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{
-    CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, WideCorrelation,
-    strategy_time_order, takes_relations,
+    CorrelationJoin, CorrelationPlanner, DevicePanels, RELATION_FUNCTIONS, RelationFunctions, RunAggregate, RunCache, StrongestPairs,
+    WideCorrelation, strategy_time_order, takes_relations,
 };
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
@@ -322,6 +322,16 @@ impl Engine {
         if let Some(name) = unknown_function(&query.message).filter(|name| takes_relations(name)) {
             query.hint = Some(format!("write SELECT * FROM {name}(...)"));
             query.message = format!("{name} gives rows: it stands in FROM");
+        }
+        if let Some(name) = explanation::unknown_table_function(&query.message).map(str::to_owned) {
+            let state = self.ctx.state();
+            let known = RELATION_FUNCTIONS.iter().map(|function| function.name).chain(state.table_functions().keys().map(String::as_str));
+            let known: Vec<String> = known.map(str::to_owned).collect();
+            query.message = format!("there is no table function '{name}'");
+            query.hint = Some(match near(&name.to_lowercase(), &known) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("there are {}", known.join(", ")),
+            });
         }
         if let Some(missing) = missing_table(&query.message)
             && query.hint.is_none()

@@ -217,6 +217,7 @@ fn parse_error(text: &str, error: DataFusionError) -> Error {
     };
     query.message = message.replace("sql parser error: ", "");
     query.position = place.or_else(|| end_of(text));
+    query.hint = query.hint.or_else(|| super::relation_arguments::parentheses_hint(text, &query.message));
     Error::Query(Box::new(query))
 }
 

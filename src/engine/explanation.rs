@@ -55,6 +55,11 @@ pub(super) fn speak_sql(query: &mut QueryError, statement: &Statement) {
     query.message = search.replaced.unwrap_or_else(|| without_tree(&query.message));
 }
 
+/// The table function that planning did not find, from its message.
+pub(super) fn unknown_table_function(message: &str) -> Option<&str> {
+    message.split_once("table function '")?.1.split_once("' not found").map(|(name, _)| name)
+}
+
 fn visit(statement: &SqlStatement, search: &mut TreeInMessage<'_>) -> ControlFlow<()> {
     match statement {
         SqlStatement::Statement(inner) => inner.visit(search),

@@ -1,10 +1,14 @@
 //! Correlation matrices over strategy tables: against a plain computation, against the join, on any number of threads, in little memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use futures::StreamExt;
 use tempfile::TempDir;
 use tranchedb::Engine;
 use tranchedb::config::EngineConfig;
@@ -208,6 +212,7 @@ async fn a_join_is_taken_over_with_its_meaning() {
             "SELECT b.strategy, a.strategy, covar_samp(a.pnl, b.pnl), count(1) AS n FROM {t} a, {t} b WHERE {on} AND a.strategy <= b.strategy GROUP BY b.strategy, a.strategy",
             "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(*) FROM {t} a JOIN {t} b ON {on} WHERE a.strategy <> b.strategy AND a.date > '2015-01-10' GROUP BY 1, 2",
             "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(*) FROM {t} a JOIN {t} b ON {on} GROUP BY 1, 2",
+            "SELECT a.strategy, b.strategy, correlation(a.pnl, b.pnl), count(*) FROM {t} a JOIN {t} b ON {on} WHERE a.strategy < b.strategy GROUP BY 1, 2",
             "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(*) FROM {t} a JOIN {t} b ON {on} WHERE a.strategy < b.strategy AND b.strategy LIKE '%5%' GROUP BY 1, 2",
             "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) c, count(*) n FROM {t} a JOIN {t} b ON {on} WHERE a.strategy < b.strategy GROUP BY 1, 2 HAVING abs(corr(a.pnl, b.pnl)) >= 0.1 OR count(*) < 20",
             "WITH some AS (SELECT * FROM {t} WHERE strategy IN (SELECT strategy FROM {t} GROUP BY strategy ORDER BY sum(pnl) DESC LIMIT 9)) SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(*) FROM some a JOIN some b ON {on} WHERE a.strategy < b.strategy GROUP BY 1, 2",
@@ -259,6 +264,7 @@ async fn a_join_that_means_something_else_stays() {
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl), count(a.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, a.year, corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2, 3",
         "SELECT a.strategy, corr(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1",
+        "SELECT a.strategy, b.strategy, covar_pop(a.pnl, b.pnl) FROM dense a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM dense a JOIN dense b ON a.year = b.year GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM (SELECT * FROM dense LIMIT 10) a JOIN dense b USING (date) GROUP BY 1, 2",
         "SELECT a.strategy, b.strategy, corr(a.pnl, b.pnl) FROM (SELECT * FROM dense WHERE random() < 0.5) a JOIN dense b USING (date) GROUP BY 1, 2",
@@ -355,4 +361,159 @@ async fn a_view_is_named_when_it_lacks_columns() {
     engine.sql("CREATE VIEW daily AS SELECT date, sum(pnl) AS total FROM dense GROUP BY date").await.expect("view");
     let text = error(&engine, "SELECT * FROM correlation_pairs(daily)").await;
     assert!(text.contains("no strategy, no pnl (it has date, total)"), "{text}");
+}
+
+/// Starts a query, drops its stream when tiles are done, and gives the time until all its memory is free: its threads have ended then.
+async fn time_to_end(engine: &Engine, sql: &str) -> Duration {
+    let plan = engine.sql(sql).await.expect("planned").create_physical_plan().await.expect("physical plan");
+    let context = engine.context().task_ctx();
+    let stream = execute_stream(Arc::clone(&plan), Arc::clone(&context)).expect("started");
+    let reading = tokio::spawn(async move { stream.for_each(async |_| ()).await });
+    while tranchedb::exec::progress(&plan).is_none() {
+        assert!(!reading.is_finished(), "{sql} was done before it could be cancelled");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // In the midst of a tile.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!reading.is_finished() && context.memory_pool().reserved() > 0, "{sql} was done before it could be cancelled");
+    let cancelled = Instant::now();
+    reading.abort();
+    while context.memory_pool().reserved() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(cancelled.elapsed() < Duration::from_secs(60), "{sql} goes on");
+    }
+    cancelled.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_search_ends_at_once() {
+    let engine = Engine::in_memory().await.expect("engine");
+    generate(&engine, "holes", (1500, 400), 0.05).await;
+    generate(&engine, "whole", (1500, 400), 0.0).await;
+    for query in [
+        "SELECT * FROM correlation_pairs(holes, method => 'spearman')",
+        "SELECT * FROM correlation_pairs(holes)",
+        "SELECT * FROM covariance_pairs(holes, top => 10)",
+        "SELECT * FROM correlation_pairs(holes, window => 300, step => 1)",
+        "SELECT * FROM correlation_summary(holes, method => 'spearman')",
+        "SELECT * FROM correlation_pairs(whole, (SELECT * FROM holes WHERE date > '2015-02-01'), method => 'spearman')",
+    ] {
+        let time = time_to_end(&engine, query).await;
+        // A tenth of a second is the aim; the rest is for code that is not optimised, on a machine that does other work.
+        assert!(time < Duration::from_millis(500), "{query} went on for {time:?}");
+    }
+}
+
+#[tokio::test]
+async fn options_are_constants_of_any_kind() {
+    let (_folder, engine) = database().await;
+    let count = async |call: &str| row(&engine, &format!("SELECT count(*) FROM {call}")).await;
+    for top in ["7", "3 + 4", "CAST(7 AS SMALLINT)", "CAST(7 AS BIGINT UNSIGNED)", "-(-7)", "length('sixteen')"] {
+        assert_eq!(count(&format!("correlation_pairs(gaps, top => {top})")).await, "7", "{top}");
+    }
+    assert_eq!(count("correlation_pairs(gaps, TOP => 7, method => 'Spearman')").await, "7");
+    assert_eq!(count("correlation_pairs(((SELECT * FROM gaps)), top => 7)").await, "7");
+    let windows = count("correlation_pairs(gaps, window => CAST(30 AS INT), step => 5 * 6)").await;
+    assert_eq!(windows, count("correlation_pairs(gaps, window => 30, step => 30)").await);
+    let statement = engine.parse("SELECT count(*) FROM covariance_pairs(gaps, min_abs => -$least + 2 * $least)").expect("parses").remove(0);
+    let mut parameters = tranchedb::Parameters::new();
+    parameters.set("least", tranchedb::Parameters::parse_value("-5"));
+    let Err(failed) = engine.run(&statement, &parameters).await else { panic!("a negative magnitude") };
+    assert!(failed.to_string().contains("not -5"), "{failed}");
+}
+
+#[tokio::test]
+async fn mistakes_are_told_with_their_remedy() {
+    let (_folder, engine) = database().await;
+    for (sql, parts) in [
+        ("SELECT * FROM correlation_pairs(gaps, method => spearman)", ["written in quotes", "method => 'spearman'"]),
+        ("SELECT * FROM correlation_pairs(gaps, method => 'kendall')", ["'pearson' and 'spearman'", "kendall"]),
+        ("SELECT * FROM correlation_pairs(gaps, top => random())", ["needs a constant for top", "random()"]),
+        ("SELECT * FROM correlation_pairs(gaps, top => 1.5)", ["whole number from 0 for top", "1.5"]),
+        ("SELECT * FROM correlation_pairs($t)", ["by its name", "-- table strategies"]),
+        ("SELECT * FROM correlation_pairs(SELECT * FROM gaps)", ["parentheses of its own", "correlation_pairs((SELECT"]),
+        ("SELECT * FROM correlation_pair(gaps)", ["no table function 'correlation_pair'", "did you mean correlation_pairs?"]),
+        ("SELECT * FROM xyz(gaps)", ["no table function 'xyz'", "covariance_pairs"]),
+        ("SELECT correlation_pairs(gaps)", ["stands in FROM", "SELECT * FROM correlation_pairs(...)"]),
+        ("SELECT * FROM dense d, LATERAL correlation_pairs(gaps, top => 1) c", ["does not take LATERAL", "JOIN correlation_pairs"]),
+        (
+            "SELECT * FROM dense d, LATERAL (SELECT * FROM correlation_pairs((SELECT * FROM gaps WHERE date = d.date), top => 1)) c",
+            ["d.date has a value for each row", "filter or join the pairs"],
+        ),
+        ("SELECT * FROM correlation_pairs((VALUES ('a', 1, 1.0)))", ["no strategy, no date, no pnl", "column1"]),
+        (
+            "SELECT * FROM correlation_pairs(gaps, (SELECT strategy, 5 AS date, pnl FROM dense))",
+            ["date Date32 and date Int64", "CAST(date AS ..)"],
+        ),
+        ("SELECT * FROM correlation_pairs((SELECT strategy, '2' AS date, pnl FROM dense))", ["cast it", "CAST(date AS DATE) AS date"]),
+        ("SELECT * FROM correlation_pairs((SELECT strategy, 1.5 AS date, pnl FROM dense))", ["cast it", "CAST(date AS BIGINT) AS date"]),
+    ] {
+        let text = match engine.sql(sql).await {
+            Err(tranchedb::Error::Query(query)) => format!("{} {}", query.message, query.hint.unwrap_or_default()),
+            Err(other) => other.to_string(),
+            Ok(_) => panic!("{sql} was planned"),
+        };
+        assert!(parts.iter().all(|part| text.contains(part)), "{sql}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn covariances_of_huge_values_are_infinite_and_kept() {
+    let engine = Engine::in_memory().await.expect("engine");
+    let table = "CREATE TABLE huge AS SELECT * FROM (VALUES ('a', 1, 1e308), ('a', 2, -1e308), ('a', 3, 0.0), ('b', 1, 1e308), \
+                 ('b', 2, -1e307), ('b', 3, 0.0), ('c', 1, 3e-308), ('c', 2, -3e-308), ('c', 3, 0.0), ('d', 1, 1.0), ('d', 2, 2.0), ('d', 3, 9.0)) AS t(strategy, date, pnl)";
+    engine.sql(table).await.expect("table");
+    let found = rows(&engine, "SELECT strategy_a, strategy_b FROM covariance_pairs(huge) WHERE covariance = 'inf'").await;
+    assert_eq!(found, ["a|b"]);
+    let found = pairs(&engine, "SELECT * FROM covariance_pairs(huge, top => 3)").await;
+    assert_eq!(found[&("a".into(), "b".into())].0, Some(f64::INFINITY));
+    let found = pairs(&engine, "SELECT * FROM covariance_pairs(huge)").await;
+    let near = |a: &str, b: &str, expected: f64| {
+        let value = found[&(a.to_owned(), b.to_owned())].0.expect("defined");
+        assert!((value / expected - 1.0).abs() < 1e-12, "{a} {b}: {value}");
+    };
+    near("a", "c", 3.0);
+    near("a", "d", -0.5e308);
+}
+
+/// What series, blocks and strongest pairs take, within a limit that does not hold them all.
+#[tokio::test]
+async fn little_memory_gives_the_same_pairs() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let location = folder.path().join("db").to_string_lossy().into_owned();
+    let open = async |limit: Option<u64>| {
+        let config = EngineConfig {
+            location: Some(location.clone()),
+            threads: Some(2),
+            memory_limit_bytes: limit.map(|b| b as _),
+            ..EngineConfig::default()
+        };
+        Engine::with_config(config).await.expect("engine")
+    };
+    let plenty = open(None).await;
+    generate(&plenty, "whole", (2000, 500), 0.0).await;
+    generate(&plenty, "holes", (1500, 700), 0.1).await;
+    let little = open(Some(23_000_000)).await;
+    let collected = async |engine: &Engine, query: &str| {
+        let plan = engine.sql(query).await.expect("planned").create_physical_plan().await.expect("physical plan");
+        let batches = collect(Arc::clone(&plan), engine.context().task_ctx()).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+        (concat_batches(&plan.schema(), &batches).expect("one schema"), spilled_bytes(&plan))
+    };
+    let mut spilled = 0;
+    for query in [
+        "SELECT * FROM correlation_pairs(whole, min_abs => 0.12)",
+        "SELECT * FROM correlation_pairs(whole, top => 2000)",
+        "SELECT * FROM correlation_pairs(holes, min_abs => 0.15)",
+        "SELECT * FROM correlation_pairs(whole, window => 300, step => 200) WHERE correlation > 0.2",
+    ] {
+        let ((all, _), (some, bytes)) = (collected(&plenty, query).await, collected(&little, query).await);
+        assert!(all.num_rows() > 0 && all == some, "{query}: {} {}", all.num_rows(), some.num_rows());
+        spilled += bytes;
+    }
+    assert!(spilled > 0, "nothing had to wait in a file");
+}
+
+fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.metrics().and_then(|metrics| metrics.sum_by_name("spilled_bytes")).map_or(0, |value| value.as_usize());
+    own + plan.children().into_iter().map(spilled_bytes).sum::<usize>()
 }

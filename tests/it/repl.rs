@@ -100,6 +100,8 @@ fn tables_columns_and_functions_are_described() {
     assert!(answer.contains("drawdown(r) OVER (ORDER BY time)"), "{answer}");
     let answer = prompt.ask("\\df sharpe_ratio");
     assert!(answer.contains("sharpe_ratio(") && answer.contains("periods_per_year"), "{answer}");
+    let answer = prompt.ask("\\df correlation_summary");
+    assert!(answer.contains("correlation_summary(relation") && answer.contains("table function"), "{answer}");
     assert!(prompt.ask("\\df no_such_function").contains("\\df * lists all"));
     prompt.leave();
 }

@@ -347,6 +347,7 @@ mod tests {
         assert_eq!(behind_alias("select S. from strategies AS s where true", 9), ["strategy", "pnl", "\"Odd Name\""]);
         assert!(behind_alias("select x.p from strategies s", 10).is_empty());
         assert!(completions(&assist, "select sharpe").contains(&"sharpe_ratio(".to_owned()));
+        assert!(completions(&assist, "select * from correlation_pa").contains(&"correlation_pairs(".to_owned()));
         assert!(completions(&assist, "sel").contains(&"select".to_owned()));
         assert!(completions(&assist, "SEL").contains(&"SELECT".to_owned()));
         assert!(completions(&assist, "").is_empty());

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, StringArray};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Documentation;
+use datafusion::logical_expr::{DocSection, Documentation};
 use datafusion_functions_finance::reference;
 use globset::GlobBuilder;
 
 use super::Repl;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::terminal::Paint;
+use crate::exec::{RELATION_FUNCTIONS, RelationFunction};
 
 /// One function as the session knows it.
 struct Function {
@@ -61,8 +62,9 @@ fn known(state: &SessionState) -> BTreeMap<String, Function> {
     let scalar = state.scalar_functions().values().map(|f| Function::new("scalar", f.name(), f.aliases(), f.documentation()));
     let window = state.window_functions().values().map(|f| Function::new("window", f.name(), f.aliases(), f.documentation()));
     let tables = state.table_functions().keys().map(|name| Function::new("table", name, &[], None));
+    let relations = RELATION_FUNCTIONS.iter().map(Function::of_relations);
     let aggregate = state.aggregate_functions().values().map(|f| Function::new("aggregate", f.name(), f.aliases(), f.documentation()));
-    window.chain(tables).chain(scalar).chain(aggregate).map(|function| (function.name.clone(), function)).collect()
+    window.chain(tables).chain(relations).chain(scalar).chain(aggregate).map(|function| (function.name.clone(), function)).collect()
 }
 
 impl Function {
@@ -74,6 +76,13 @@ impl Function {
             documentation: documentation.cloned(),
             ours: reference::page(name).is_some(),
         }
+    }
+
+    /// A table function over relations.
+    fn of_relations(function: &RelationFunction) -> Self {
+        let section = DocSection { include: true, label: "Table Functions", description: None };
+        let documentation = Documentation::builder(section, function.summary, function.signature).build();
+        Self { ours: true, ..Self::new("table", function.name, &[], Some(&documentation)) }
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {

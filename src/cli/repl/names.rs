@@ -9,6 +9,7 @@ use datafusion::execution::FunctionRegistry;
 use crate::catalog::{Command, SYSTEM_SCHEMA, SYSTEM_TABLES, Statement};
 use crate::cli::workers::Workers;
 use crate::engine::Engine;
+use crate::exec::RELATION_FUNCTIONS;
 
 /// Columns of one table that are kept; nobody completes among more.
 const MOST_COLUMNS: usize = 2_000;
@@ -75,8 +76,8 @@ impl Names {
             return Arc::clone(functions);
         }
         let state = self.engine.context().state();
-        let names: BTreeSet<String> =
-            state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).chain(state.table_functions().keys().cloned()).collect();
+        let of_tables = state.table_functions().keys().cloned().chain(RELATION_FUNCTIONS.iter().map(|function| function.name.to_owned()));
+        let names: BTreeSet<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).chain(of_tables).collect();
         let functions: Arc<[String]> = names.into_iter().collect();
         self.known().functions = Some(Arc::clone(&functions));
         functions

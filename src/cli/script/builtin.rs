@@ -27,6 +27,8 @@ pub(crate) const SCRIPTS: &[Builtin] = scripts![
     "regime/by_regime",
     "regime/confident_only",
     "sizing/kelly",
+    "correlation/most_alike",
+    "correlation/diversifiers",
     "data/quality",
 ];
 

@@ -223,8 +223,8 @@ impl SeriesOfGroups {
     fn emit(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let groups = emit_to.take_needed(&mut self.groups);
         self.bytes = self.groups.iter().map(Rows::size_bytes).sum();
-        let offsets = |length: fn(&Rows) -> usize| OffsetBuffer::<i32>::from_lengths(groups.iter().map(length));
-        let (rows, slots) = (offsets(|group| group.values.len()), offsets(|group| group.slots.len()));
+        let (rows, slots) =
+            (offsets(groups.iter().map(|group| group.values.len()))?, offsets(groups.iter().map(|group| group.slots.len()))?);
         let values: Vec<f64> = groups.iter().flat_map(|group| group.values.iter().copied()).collect();
         let valid = groups.iter().any(|group| !group.nulls.is_empty()).then(|| valid_rows(&groups, values.len()));
         let numbers = |column: fn(&Rows) -> &[i64]| -> Int64Array {
@@ -243,6 +243,21 @@ impl SeriesOfGroups {
         let lists = lists.collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), lists, None, groups.len())?))
     }
+}
+
+/// Offsets of lists of these lengths.
+fn offsets(lengths: impl Iterator<Item = usize>) -> Result<OffsetBuffer<i32>> {
+    let mut ends = vec![0];
+    let mut end = 0_usize;
+    for length in lengths {
+        end += length;
+        ends.push(i32::try_from(end).map_err(|_| {
+            exec_datafusion_err!(
+                "a relation has {end} rows or more, and what is no strategy table has 2147483647 at most\nhint: import it as a strategy table, or correlate fewer periods at a time"
+            )
+        })?);
+    }
+    Ok(OffsetBuffer::new(ends.into()))
 }
 
 fn valid_rows(groups: &[Rows], rows: usize) -> NullBuffer {
@@ -348,5 +363,17 @@ impl Accumulator for OneGroup {
 
     fn size(&self) -> usize {
         self.0.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rows_than_a_list_can_number_are_an_error() {
+        assert_eq!(offsets([2, 0, 3].into_iter()).expect("offsets").to_vec(), [0, 2, 2, 5]);
+        let failed = offsets([usize::MAX / 4, 1].into_iter()).expect_err("too many");
+        assert!(failed.to_string().contains("strategy table"), "{failed}");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::{Result, exec_err};
 
-use super::frame::{BLOCK_ROWS, Frame};
+use super::frame::Frame;
 use super::measure::Measure;
 use super::query::{PairQuery, Shape};
 use super::select::{Bounds, Pair, Rank, Top};
@@ -140,10 +140,11 @@ impl HostPanel for HostRows<'_> {
 
     fn copy_rows(&self, rows: Range<usize>, into: &mut [f64]) -> io::Result<()> {
         let periods = self.0.periods();
+        let of_block = self.0.block_rows();
         let mut filled = 0;
-        for block in rows.start / BLOCK_ROWS..rows.end.div_ceil(BLOCK_ROWS) {
-            let first = block * BLOCK_ROWS;
-            let wanted = rows.start.max(first) - first..rows.end.min(first + BLOCK_ROWS) - first;
+        for block in rows.start / of_block..rows.end.div_ceil(of_block) {
+            let first = block * of_block;
+            let wanted = rows.start.max(first) - first..rows.end.min(first + of_block) - first;
             let ready = self.0.block(block).map_err(io::Error::other)?;
             let values = &ready.values[wanted.start * periods..wanted.end * periods];
             into[filled..filled + values.len()].copy_from_slice(values);
@@ -280,8 +281,8 @@ impl Device {
         let shape = PanelShape { columns: frame.periods(), expected_rows: Some(rows), precision: self.precision };
         let mut upload = PanelUpload::new(&self.gpu, &shape)?;
         for block in 0..frame.block_count() {
-            let first = block * BLOCK_ROWS;
-            let unreadable = |error| GpuError::Host { first, last: first + BLOCK_ROWS, source: io::Error::other(error) };
+            let first = block * frame.block_rows();
+            let unreadable = |error| GpuError::Host { first, last: first + frame.block_rows(), source: io::Error::other(error) };
             upload.push(&frame.block(block).map_err(unreadable)?.values)?;
         }
         upload.finish().map(Some)

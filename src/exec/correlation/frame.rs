@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use super::bits::Bits;
-use super::measure::Measure;
+use super::measure::{Measure, PreparedRow};
 use super::panel::Panel;
 use super::standard::standardise;
-
-/// Series of one block. A tile of two blocks then fits into a core's cache, and one takes milliseconds, so that a query can be cancelled.
-pub(super) const BLOCK_ROWS: usize = 256;
+use super::store::grow_in_part;
+use super::waiting::Waiting;
+use super::workspace::{Workspace, block_rows};
 
 /// The panel in one window.
 #[derive(Debug)]
@@ -26,9 +26,12 @@ pub(super) struct Frame {
     pub(super) complete: Vec<u32>,
     /// The others.
     pub(super) incomplete: Vec<u32>,
+    /// Series of a block, but for the last.
+    block_rows: usize,
     /// The prepared rows of the complete series; `None` where memory was refused, so that they are prepared at each use.
     blocks: Vec<Option<Arc<Block>>>,
     _reservation: MemoryReservation,
+    waiting: Waiting,
 }
 
 /// What is known of a series in the window.
@@ -40,6 +43,8 @@ pub(super) struct Facts {
     pub(super) present: Option<Bits>,
     /// Whether its values differ; known of complete series.
     pub(super) varies: bool,
+    /// Power of two by which a prepared row is to be multiplied; known of complete series, 0 but for huge or tiny covariances.
+    pub(super) exponent: i32,
 }
 
 /// Prepared rows of complete series.
@@ -55,7 +60,7 @@ pub(super) struct Block {
 #[derive(Debug)]
 pub(super) struct MaskedBlock {
     pub(super) series: Vec<u32>,
-    /// Values centred and scaled over the periods that each has, 0 elsewhere.
+    /// Values centred and scaled over the periods that each has, 0 elsewhere; none of measures that are not computed from them.
     pub(super) values: Vec<f64>,
     /// Their squares.
     pub(super) squares: Vec<f64>,
@@ -75,40 +80,62 @@ impl Frame {
     /// periods.
     ///
     /// # Errors
-    /// The scratch file cannot be read.
-    pub(super) fn of_all(mut panel: Panel, measure: Measure, gives: bool) -> Result<Self> {
+    /// The scratch file cannot be read; nobody waits any more.
+    pub(super) fn of_all(mut panel: Panel, gives: bool, scope: &Scope<'_>) -> Result<Self> {
         let window = 0..panel.axis.len();
-        let sorted = Sorted::of(&panel, &window);
-        let reservation = panel.reservation.new_empty();
+        let sorted = Sorted::of(&panel, &window, scope.waiting)?;
+        let reservation = panel.reservation();
         let read = |series: &[u32]| {
             // All or none: a block that gets no memory is read again.
             let given = gives && series.iter().all(|&one| panel.in_memory(one as usize));
-            let rows = series.iter().map(|&one| if given { panel.take(one as usize) } else { panel.read(one as usize, &window) });
-            Ok((rows.collect::<Result<Vec<_>>>()?, given))
+            let row = |&one: &u32| match if given { panel.take(one as usize) } else { None } {
+                Some(values) => Ok(values),
+                None => panel.read(one as usize, &window),
+            };
+            Ok((series.iter().map(row).collect::<Result<Vec<_>>>()?, given))
         };
-        let blocks = prepare(&sorted.complete, read, measure, &reservation)?;
-        Ok(Self::new(Arc::new(panel), window, measure, (sorted, blocks, reservation)))
+        let blocks = prepare(&sorted.complete, read, scope, &reservation)?;
+        Ok(Self::new(Arc::new(panel), window, scope, (sorted, blocks, reservation)))
     }
 
     /// A frame over some of the periods.
     ///
     /// # Errors
-    /// The scratch file cannot be read.
-    pub(super) fn of_window(panel: &Arc<Panel>, window: Range<usize>, measure: Measure) -> Result<Self> {
-        let sorted = Sorted::of(panel, &window);
-        let reservation = panel.reservation.new_empty();
+    /// As [`Self::of_all`].
+    pub(super) fn of_window(panel: &Arc<Panel>, window: Range<usize>, scope: &Scope<'_>) -> Result<Self> {
+        let sorted = Sorted::of(panel, &window, scope.waiting)?;
+        let reservation = panel.reservation();
         let read = |series: &[u32]| {
             let rows = series.iter().map(|&one| panel.read(one as usize, &window));
             Ok((rows.collect::<Result<Vec<_>>>()?, false))
         };
-        let blocks = prepare(&sorted.complete, read, measure, &reservation)?;
-        Ok(Self::new(Arc::clone(panel), window, measure, (sorted, blocks, reservation)))
+        let blocks = prepare(&sorted.complete, read, scope, &reservation)?;
+        Ok(Self::new(Arc::clone(panel), window, scope, (sorted, blocks, reservation)))
     }
 
-    fn new(panel: Arc<Panel>, window: Range<usize>, measure: Measure, parts: (Sorted, Prepared, MemoryReservation)) -> Self {
-        let (Sorted { mut facts, complete, incomplete }, prepared, reservation) = parts;
-        complete.iter().zip(prepared.varies).for_each(|(&series, varies)| facts[series as usize].varies = varies);
-        Self { panel, window, measure, facts, complete, incomplete, blocks: prepared.blocks, _reservation: reservation }
+    fn new(panel: Arc<Panel>, window: Range<usize>, scope: &Scope<'_>, parts: (Sorted, Prepared, MemoryReservation)) -> Self {
+        let (Sorted { mut facts, complete, incomplete }, prepared, _reservation) = parts;
+        for (&series, row) in complete.iter().zip(prepared.rows) {
+            let facts = &mut facts[series as usize];
+            (facts.varies, facts.exponent) = (row.varies, row.exponent);
+        }
+        let (measure, waiting, block_rows) = (scope.measure, scope.waiting.clone(), block_rows(window.len()));
+        Self { panel, window, measure, facts, complete, incomplete, block_rows, blocks: prepared.blocks, _reservation, waiting }
+    }
+
+    /// Those for whom the frame is made.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Series of a block, but for the last.
+    pub(super) fn block_rows(&self) -> usize {
+        self.block_rows
+    }
+
+    /// Whether the prepared rows of a block are in memory.
+    pub(super) fn holds(&self, block: usize) -> bool {
+        self.blocks[block].is_some()
     }
 
     pub(super) fn panel(&self) -> &Panel {
@@ -131,8 +158,8 @@ impl Frame {
 
     /// The series of a block.
     pub(super) fn block_series(&self, block: usize) -> &[u32] {
-        let start = block * BLOCK_ROWS;
-        &self.complete[start..self.complete.len().min(start + BLOCK_ROWS)]
+        let start = block * self.block_rows;
+        &self.complete[start..self.complete.len().min(start + self.block_rows)]
     }
 
     /// A block of [`Self::complete`].
@@ -154,9 +181,10 @@ impl Frame {
         let mut values = Vec::with_capacity(series.len() * self.periods());
         for &one in series {
             let place = self.complete.partition_point(|&other| other < one);
-            match &self.blocks[place / BLOCK_ROWS] {
-                Some(block) => values.extend_from_slice(block.row(place % BLOCK_ROWS, self.periods())),
+            match &self.blocks[place / self.block_rows] {
+                Some(block) => values.extend_from_slice(block.row(place % self.block_rows, self.periods())),
                 None => {
+                    self.waiting.check()?;
                     let mut row = self.panel.read(one as usize, &self.window)?;
                     self.measure.prepare(&mut row);
                     values.extend_from_slice(&row);
@@ -169,40 +197,48 @@ impl Frame {
     /// Any series with their masks.
     ///
     /// # Errors
-    /// The scratch file cannot be read.
+    /// The scratch file cannot be read; nobody waits any more.
     pub(super) fn masked(&self, series: &[u32]) -> Result<MaskedBlock> {
         let periods = self.periods();
-        let empty = || vec![0.0; series.len() * periods];
-        let (mut values, mut squares, mut mask) = (empty(), empty(), empty());
+        let empty = |wanted: bool| if wanted { vec![0.0; series.len() * periods] } else { vec![] };
+        let with_values = self.measure.has_masked_products();
+        let mut block = MaskedBlock { series: series.to_vec(), values: empty(with_values), squares: empty(with_values), mask: empty(true) };
         for (row, &one) in series.iter().enumerate() {
-            let extent = row * periods..(row + 1) * periods;
+            self.waiting.check()?;
             let there = |period: usize| self.facts(one).valid.as_ref().is_none_or(|valid| valid.contains(period));
-            let raw = self.panel.read(one as usize, &self.window)?;
             let places: Vec<usize> = (0..periods).filter(|&period| there(period)).collect();
-            let mut own: Vec<f64> = places.iter().map(|&period| raw[period]).collect();
-            if self.panel.is_finite(one as usize) {
+            places.iter().for_each(|period| block.mask[row * periods + period] = 1.0);
+            if with_values && self.panel.is_finite(one as usize) {
+                let raw = self.panel.read(one as usize, &self.window)?;
+                let mut own: Vec<f64> = places.iter().map(|&period| raw[period]).collect();
                 standardise(&mut own);
-            } else {
-                own.fill(0.0);
-            }
-            let (values, squares, mask) = (&mut values[extent.clone()], &mut squares[extent.clone()], &mut mask[extent]);
-            for (&period, &value) in places.iter().zip(&own) {
-                (values[period], squares[period], mask[period]) = (value, value * value, 1.0);
+                for (&period, &value) in places.iter().zip(&own) {
+                    (block.values[row * periods + period], block.squares[row * periods + period]) = (value, value * value);
+                }
             }
         }
-        Ok(MaskedBlock { series: series.to_vec(), values, squares, mask })
+        Ok(block)
     }
 
     /// The measure of two series, from their values.
     ///
     /// # Errors
-    /// The scratch file cannot be read.
+    /// The scratch file cannot be read; nobody waits any more.
     pub(super) fn of_values(&self, a: u32, other: &Self, b: u32) -> Result<Option<f64>> {
+        self.waiting.check()?;
         let read = |frame: &Self, series: u32| frame.panel.read(series as usize, &frame.window);
         let bits = |frame: &Self, series: u32| frame.facts(series).valid.clone().unwrap_or_else(|| Bits::first(frame.periods()));
         let (x, y) = (read(self, a)?, read(other, b)?);
         Ok(self.measure.of_values((&x, &bits(self, a)), (&y, &bits(other, b))))
     }
+}
+
+/// What frames of one search have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) measure: Measure,
+    pub(super) workspace: &'a Workspace,
+    pub(super) waiting: &'a Waiting,
 }
 
 /// The series of a window by whether they have all its periods.
@@ -213,55 +249,58 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(panel: &Panel, window: &Range<usize>) -> Self {
-        let facts = |series| Facts { valid: panel.valid(series, window), present: panel.present(series, window), varies: false };
-        let facts: Vec<Facts> = (0..panel.count()).map(facts).collect();
+    fn of(panel: &Panel, window: &Range<usize>, waiting: &Waiting) -> Result<Self> {
+        let facts = |series: usize| {
+            waiting.check()?;
+            Ok(Facts { valid: panel.valid(series, window), present: panel.present(series, window), varies: false, exponent: 0 })
+        };
+        let facts: Vec<Facts> = (0..panel.count()).into_par_iter().map(facts).collect::<Result<_>>()?;
         let (complete, incomplete) =
             (0..panel.count() as u32).partition(|&series| facts[series as usize].valid.is_none() && panel.is_finite(series as usize));
-        Self { facts, complete, incomplete }
+        Ok(Self { facts, complete, incomplete })
     }
 }
 
-/// Prepared blocks, and which series vary.
+/// Prepared blocks, and what was found of each series.
 struct Prepared {
     blocks: Vec<Option<Arc<Block>>>,
-    varies: Vec<bool>,
+    rows: Vec<PreparedRow>,
 }
 
-/// Prepares all complete series. `read` gives the values of those of a block, and whether their memory was given back for the block's.
+/// Prepares all complete series. `read` gives the values of those of a block, and whether their memory becomes the block's.
 fn prepare(
     complete: &[u32],
     mut read: impl FnMut(&[u32]) -> Result<(Vec<Vec<f64>>, bool)>,
-    measure: Measure,
+    scope: &Scope<'_>,
     reservation: &MemoryReservation,
 ) -> Result<Prepared> {
-    let mut prepared = Prepared { blocks: vec![], varies: vec![] };
-    let blocks: Vec<&[u32]> = complete.chunks(BLOCK_ROWS).collect();
-    for some in blocks.chunks(rayon::current_num_threads() * 2) {
+    let mut prepared = Prepared { blocks: vec![], rows: vec![] };
+    let blocks: Vec<&[u32]> = complete.chunks(block_rows(scope.workspace.periods())).collect();
+    let bytes = |blocks: usize| scope.workspace.sizes.preparation(blocks);
+    let together = scope.workspace.pieces(rayon::current_num_threads() * 2, bytes);
+    for some in blocks.chunks(together) {
+        scope.waiting.check()?;
         let raw = some.iter().map(|series| read(series)).collect::<Result<Vec<_>>>()?;
-        let done: Vec<(Block, Vec<bool>, bool)> =
-            some.par_iter().zip(raw).map(|(series, raw)| prepared_block(series, raw, measure)).collect();
-        for (block, varies, given) in done {
-            let bytes = block.values.len() * 8;
-            if given {
-                reservation.grow(bytes);
-            }
-            let granted = given || reservation.try_grow(bytes).is_ok();
+        let done = some.par_iter().zip(raw).map(|(series, raw)| prepared_block(series, raw, scope));
+        for (block, rows, given) in done.collect::<Result<Vec<_>>>()? {
+            let granted = given || grow_in_part(reservation, reservation.size() + block.values.len() * 8);
             prepared.blocks.push(granted.then(|| Arc::new(block)));
-            prepared.varies.extend(varies);
+            prepared.rows.extend(rows);
         }
     }
+    scope.workspace.shrink();
     Ok(prepared)
 }
 
-fn prepared_block(series: &[u32], (rows, given): (Vec<Vec<f64>>, bool), measure: Measure) -> (Block, Vec<bool>, bool) {
+fn prepared_block(series: &[u32], (rows, given): (Vec<Vec<f64>>, bool), scope: &Scope<'_>) -> Result<(Block, Vec<PreparedRow>, bool)> {
     let mut values = Vec::with_capacity(rows.iter().map(Vec::len).sum());
-    let mut varies = Vec::with_capacity(rows.len());
+    let mut prepared = Vec::with_capacity(rows.len());
     for mut row in rows {
-        varies.push(measure.prepare(&mut row));
+        scope.waiting.check()?;
+        prepared.push(scope.measure.prepare(&mut row));
         values.extend_from_slice(&row);
     }
-    (Block { series: series.to_vec(), values }, varies, given)
+    Ok((Block { series: series.to_vec(), values }, prepared, given))
 }
 
 #[cfg(test)]
@@ -302,16 +341,29 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory_bytes));
         let reservation = MemoryConsumer::new("test").register(&pool);
         let mut gathered = Gathered::new(reservation, Infinities::Refused, DataType::Int64);
-        gathered.push(batch).expect("gathered");
+        gathered.push(batch, &Waiting::FOR_EVER).expect("gathered");
         let axis = gathered.periods.in_time_order();
         Panel::try_new(gathered, axis, &DataType::Utf8).expect("panel")
     }
 
-    fn pairs(frame: &Frame) -> Vec<Pair> {
-        let side = || Side::new(frame, None);
-        let (left, right) = (side(), side());
+    fn workspace(panel: Panel, periods: usize) -> (Panel, Workspace) {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(usize::MAX));
+        let mut panels = [panel];
+        let workspace = Workspace::try_new(&pool, &mut panels, periods, Measure::Pearson).expect("memory");
+        let [panel] = panels;
+        (panel, workspace)
+    }
+
+    fn scope(workspace: &Workspace) -> Scope<'_> {
+        static WAITING: Waiting = Waiting::FOR_EVER;
+        Scope { measure: Measure::Pearson, workspace, waiting: &WAITING }
+    }
+
+    fn pairs(frame: &Frame, workspace: &Workspace) -> Vec<Pair> {
+        let (left, right) = (Side::new(frame, None), Side::new(frame, None));
+        let (wanted, bounds) = (Wanted::Less, Bounds::ALL);
         let search =
-            Search { left, right, wanted: Wanted::Less, joined: false, bounds: Bounds::ALL, strongest: None, complete_done: false };
+            Search { left, right, one_side: true, wanted, joined: false, bounds, strongest: None, complete_done: false, workspace };
         let mut found = vec![];
         let mut sink = |pairs: Vec<Pair>| {
             found.extend(pairs);
@@ -329,7 +381,9 @@ mod tests {
                 let panel = panel(&batch, memory);
                 let spilled = panel.spilled_bytes();
                 let gives = !panel.has_gaps();
-                (pairs(&Frame::of_all(panel, Measure::Pearson, gives).expect("frame")), spilled)
+                let (panel, workspace) = workspace(panel, PERIODS);
+                let frame = Frame::of_all(panel, gives, &scope(&workspace)).expect("frame");
+                (pairs(&frame, &workspace), spilled)
             };
             let ((all, nothing), (some, spilled)) = (of(usize::MAX), of(150_000));
             assert_eq!(all.len(), SERIES * (SERIES - 1) / 2);
@@ -341,10 +395,10 @@ mod tests {
 
     #[test]
     fn a_window_is_a_panel_of_its_own() {
-        let panel = Arc::new(panel(&batch(9), usize::MAX));
-        let frame = Frame::of_window(&panel, 10..30, Measure::Pearson).expect("frame");
+        let (panel, workspace) = workspace(panel(&batch(9), usize::MAX), 20);
+        let frame = Frame::of_window(&Arc::new(panel), 10..30, &scope(&workspace)).expect("frame");
         assert!(frame.complete.len() == SERIES, "period 5 lies outside");
-        let found = pairs(&frame)[123];
+        let found = pairs(&frame, &workspace)[123];
         let value = frame.of_values(found.a, &frame, found.b).expect("read").expect("defined");
         assert!(found.n == 20 && (found.value.expect("defined") - value).abs() < 1e-15);
     }

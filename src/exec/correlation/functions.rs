@@ -1,9 +1,14 @@
 //! The table functions: relations and named arguments.
 
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions::math::expr_fn::abs;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::utils::find_out_reference_exprs;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableFactor};
 
 use super::measure::Measure;
@@ -74,17 +79,35 @@ pub struct RelationFunctions;
 impl RelationPlanner for RelationFunctions {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
         let called = match &relation {
-            TableFactor::Table { name, args: Some(_), .. } if name.0.len() == 1 => {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } if name.0.len() == 1 => {
                 name.0.last().and_then(|part| part.as_ident()).and_then(|name| function(&name.value))
             }
             _ => None,
         };
+        if let (Some(function), TableFactor::Function { .. }) = (called, &relation) {
+            return plan_err!(
+                "{} does not take LATERAL: it reads its relations once, not for each row of another\nhint: join its pairs, FROM t JOIN {}(..) AS c ON c.strategy_a = t.strategy",
+                function.name,
+                function.name
+            );
+        }
         let (Some(function), TableFactor::Table { args: Some(args), alias, .. }) = (called, relation.clone()) else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let plan = Call::read(function, args.args, context)?.plan()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// The value of an expression without columns; `None` where it has none before the query runs.
+fn constant(expr: Expr) -> Result<Option<ScalarValue>> {
+    let schema = DFSchema::empty();
+    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_current_time().build());
+    let expr = simplifier.coerce(expr, &schema)?;
+    Ok(match simplifier.simplify(expr)? {
+        Expr::Literal(value, _) => Some(value),
+        _ => None,
+    })
 }
 
 /// A call as it was written.
@@ -122,8 +145,33 @@ impl Call {
 
     fn relation(&self, expr: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
         match expr {
-            ast::Expr::Subquery(subquery) => context.plan(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None }),
+            ast::Expr::Nested(inner) => self.relation(*inner, context),
+            ast::Expr::Subquery(subquery) => {
+                let plan = context.plan(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None })?;
+                self.refuse_outer_references(&plan)?;
+                Ok(plan)
+            }
+            ast::Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => plan_err!(
+                "{} takes a table by its name, and {value} is a value\nhint: write the name, {}(strategies); a script whose first lines say `-- table strategies : what it is` takes another by -p strategies=TABLE",
+                self.function.name,
+                self.function.name
+            ),
             other => self.refuse(&format!("takes a table, a view or a (subquery), not {other}")),
+        }
+    }
+
+    fn refuse_outer_references(&self, plan: &LogicalPlan) -> Result<()> {
+        let mut outer = None;
+        plan.apply(|node| {
+            outer = node.expressions().iter().find_map(|expr| find_out_reference_exprs(expr).into_iter().next());
+            Ok(if outer.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        match outer {
+            Some(Expr::OuterReferenceColumn(_, column)) => plan_err!(
+                "{} reads its relation once, and {column} has a value for each row of the query around it\nhint: filter or join the pairs instead",
+                self.function.name
+            ),
+            _ => Ok(()),
         }
     }
 
@@ -136,13 +184,13 @@ impl Call {
         if self.options.iter().any(|(known, _)| known == &name) {
             return self.refuse(&format!("has the option {name} twice"));
         }
-        let value = match context.sql_to_expr(expr, &DFSchema::empty())? {
-            Expr::Literal(value, _) => value,
-            Expr::Negative(inner) => match *inner {
-                Expr::Literal(value, _) => value.arithmetic_negate()?,
-                other => return self.refuse(&format!("needs a constant for {name}, not -{other}")),
-            },
-            other => return self.refuse(&format!("needs a constant for {name}, not {other}")),
+        if let ast::Expr::Identifier(word) = &expr {
+            return self.refuse(&format!("needs a constant for {name}: a text is written in quotes, {name} => '{}'", word.value));
+        }
+        let written = expr.to_string();
+        let value = match constant(context.sql_to_expr(expr, &DFSchema::empty())?)? {
+            Some(value) => value,
+            None => return self.refuse(&format!("needs a constant for {name}, not {written}")),
         };
         self.options.push((name, value));
         Ok(())
@@ -154,7 +202,7 @@ impl Call {
 
     fn number(&self, name: &str) -> Result<Option<f64>> {
         let Some(value) = self.value(name) else { return Ok(None) };
-        match value.cast_to(&datafusion::arrow::datatypes::DataType::Float64) {
+        match value.cast_to(&DataType::Float64) {
             Ok(ScalarValue::Float64(Some(number))) if value.data_type().is_numeric() => Ok(Some(number)),
             _ => self.refuse(&format!("needs a number for {name}, not {value}")),
         }
@@ -162,9 +210,10 @@ impl Call {
 
     fn count(&self, name: &str, least: usize) -> Result<Option<usize>> {
         let Some(value) = self.value(name) else { return Ok(None) };
-        match value {
-            ScalarValue::Int64(Some(count)) if usize::try_from(*count).is_ok_and(|count| count >= least) => Ok(Some(*count as usize)),
-            other => self.refuse(&format!("needs a whole number from {least} for {name}, not {other}")),
+        let whole = if value.data_type().is_integer() { value.cast_to(&DataType::Int64).ok() } else { None };
+        match whole {
+            Some(ScalarValue::Int64(Some(count))) if usize::try_from(count).is_ok_and(|count| count >= least) => Ok(Some(count as usize)),
+            _ => self.refuse(&format!("needs a whole number from {least} for {name}, not {value}")),
         }
     }
 
@@ -179,12 +228,10 @@ impl Call {
     }
 
     fn measure(&self) -> Result<Measure> {
-        match self.value("method") {
-            None => Ok(self.function.measure),
-            Some(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) if name == "pearson" => Ok(Measure::Pearson),
-            Some(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) if name == "spearman" => Ok(Measure::Spearman),
-            Some(other) => self.refuse(&format!("knows the methods 'pearson' and 'spearman', not {other}")),
-        }
+        let Some(value) = self.value("method") else { return Ok(self.function.measure) };
+        let name = value.try_as_str().flatten().unwrap_or_default();
+        let known = [Measure::Pearson, Measure::Spearman].into_iter().find(|known| known.name().eq_ignore_ascii_case(name));
+        known.map_or_else(|| self.refuse(&format!("knows the methods 'pearson' and 'spearman', not {value}")), Ok)
     }
 
     /// The pairs; `min_abs` is a filter on them and `top` a filter and a sort with a limit, which the operator takes in as it takes those of a query.

@@ -10,7 +10,8 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use super::bits::Bits;
 use super::collect::{CollectedSeries, OneSeries};
 use super::periods::{Period, Periods};
-use crate::storage::ScratchFile;
+use super::store::{RowFacts, Store};
+use super::waiting::Waiting;
 
 /// What is said of values that have no correlation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,44 +22,12 @@ pub(super) enum Infinities {
     Kept,
 }
 
-/// Where the values of a series lie.
-#[derive(Debug)]
-pub(super) enum Place {
-    Memory(Box<[f64]>),
-    /// First value in the scratch file, and how many.
-    Disk(u64, usize),
-}
-
-/// One series over the periods by their numbers.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) place: Place,
-    /// Periods with a value; `None` for all up to the length.
-    pub(super) valid: Option<Bits>,
-    /// Periods with a row, where there are others than those with a value.
-    pub(super) present: Option<Bits>,
-    /// Whether all values are finite.
-    pub(super) finite: bool,
-}
-
-impl Row {
-    /// Periods up to the last with a row.
-    pub(super) fn len(&self) -> usize {
-        match &self.place {
-            Place::Memory(values) => values.len(),
-            Place::Disk(_, length) => *length,
-        }
-    }
-}
-
 /// Series of one relation, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Gathered {
     names: Vec<ArrayRef>,
-    pub(super) rows: Vec<Row>,
+    pub(super) store: Store,
     pub(super) periods: Periods,
-    pub(super) scratch: Option<ScratchFile>,
-    pub(super) reservation: MemoryReservation,
     infinities: Infinities,
     /// How a period is written in messages.
     date_type: DataType,
@@ -66,37 +35,36 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub(super) fn new(reservation: MemoryReservation, infinities: Infinities, date_type: DataType) -> Self {
-        Self { names: vec![], rows: vec![], periods: Periods::default(), scratch: None, reservation, infinities, date_type }
+        Self { names: vec![], store: Store::new(reservation), periods: Periods::default(), infinities, date_type }
     }
 
-    /// Adds the series of a batch: the names, and what the aggregate has collected of each.
+    /// Adds the series of a batch, while somebody waits: the names, and what the aggregate has collected of each.
     ///
     /// # Errors
-    /// A series without a name, two values of one period, an infinite value where they are refused, a scratch file that cannot be written.
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// A series without a name, two values of one period, an infinite value where they are refused, a scratch file that cannot be written, memory that is
+    /// refused.
+    pub(super) fn push(&mut self, batch: &RecordBatch, waiting: &Waiting) -> Result<()> {
         let (names, series) = (batch.column(0), batch.column(1));
         if names.logical_null_count() > 0 {
             return exec_err!("the strategy of some rows is NULL: name them, or leave them out with WHERE strategy IS NOT NULL");
         }
         let series = CollectedSeries::try_new(series)?;
         for index in 0..batch.num_rows() {
-            let one = series.get(index);
-            let row = self.row(&one, &|| array_value_to_string(names, index).unwrap_or_default())?;
-            self.rows.push(row);
+            waiting.check()?;
+            self.add(&series.get(index), &|| array_value_to_string(names, index).unwrap_or_default())?;
         }
         // Not a slice of the batch, which would keep the values.
         self.names.push(take(names, &UInt32Array::from_iter_values(0..batch.num_rows() as u32), None)?);
         Ok(())
     }
 
-    fn row(&mut self, one: &OneSeries<'_>, name: &dyn Fn() -> String) -> Result<Row> {
+    fn add(&mut self, one: &OneSeries<'_>, name: &dyn Fn() -> String) -> Result<()> {
         let finite = self.all_finite(one, name)?;
         let before = self.periods.size_bytes();
         let known = self.periods.begin_with(one.dates, one.slots) || self.adopt(one);
         let (values, valid, present) = if known { in_order(one) } else { self.scattered(one, name)? };
-        let bits = [&valid, &present].into_iter().flatten().map(Bits::size_bytes).sum::<usize>();
-        self.reservation.grow(bits + size_of::<Row>() + self.periods.size_bytes() - before);
-        Ok(Row { place: self.keep(values)?, valid, present, finite })
+        self.store.reserve(self.periods.size_bytes() - before)?;
+        self.store.push(values, RowFacts { valid, present, finite })
     }
 
     fn all_finite(&self, one: &OneSeries<'_>, name: &dyn Fn() -> String) -> Result<bool> {
@@ -156,19 +124,6 @@ impl Gathered {
         let whole = valid == Bits::first(values.len());
         let differs = valid != present;
         Ok((values, (!whole).then_some(valid), differs.then_some(present)))
-    }
-
-    fn keep(&mut self, values: Vec<f64>) -> Result<Place> {
-        if self.scratch.is_none() && self.reservation.try_grow(values.len() * 8).is_ok() {
-            return Ok(Place::Memory(values.into_boxed_slice()));
-        }
-        let scratch = match &mut self.scratch {
-            Some(scratch) => scratch,
-            none => none.insert(ScratchFile::try_new()?),
-        };
-        let start = scratch.len();
-        scratch.append(&values)?;
-        Ok(Place::Disk(start, values.len()))
     }
 
     fn written(&self, date: i64, slot: Option<&i64>) -> String {

@@ -1,7 +1,7 @@
 //! What is computed of a pair of series.
 
 use super::bits::Bits;
-use super::standard::{centre, fold_lanes, rank, standardise, sum};
+use super::standard::{centre, fold_lanes, rank, scaled, standardise, sum};
 
 /// A measure of two series over the periods in which both have a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +13,18 @@ pub(super) enum Measure {
     /// Sample covariance (divisor n - 1).
     Covariance,
 }
+
+/// What preparing a row has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PreparedRow {
+    /// Whether its values differ.
+    pub(super) varies: bool,
+    /// Power of two by which the row is to be multiplied.
+    pub(super) exponent: i32,
+}
+
+/// Powers of two up to which products of values neither overflow nor vanish.
+const ORDINARY: i32 = 400;
 
 /// Two unit vectors nearer than this to one line are compared by their difference.
 const NEARLY_ONE: f64 = 0.999;
@@ -39,17 +51,27 @@ impl Measure {
         self != Self::Covariance
     }
 
-    /// Makes a row of a complete series, in place, such that the dot product of two rows is the measure; false for a constant series.
-    pub(super) fn prepare(self, values: &mut [f64]) -> bool {
+    /// Whether pairs of series that lack periods are computed from products over the common periods; otherwise value by value.
+    pub(super) fn has_masked_products(self) -> bool {
+        self == Self::Pearson
+    }
+
+    /// Makes a row of a complete series, in place, such that the dot product of two rows, times the powers of two of both, is the measure.
+    pub(super) fn prepare(self, values: &mut [f64]) -> PreparedRow {
         if self == Self::Spearman {
             rank(values);
         }
         let standard = standardise(values);
-        if self == Self::Covariance {
-            let deviation = standard.norm / (values.len().max(2) as f64 - 1.0).sqrt();
-            values.iter_mut().for_each(|value| *value *= deviation);
+        let varies = !standard.is_constant();
+        if self != Self::Covariance {
+            return PreparedRow { varies, exponent: 0 };
         }
-        !standard.is_constant()
+        let deviation = standard.norm / (values.len().max(2) as f64 - 1.0).sqrt();
+        // Values so huge or tiny that their products would overflow or vanish keep their power of two aside.
+        let (within, exponent) = if standard.exponent.abs() <= ORDINARY { (standard.exponent, 0) } else { (0, standard.exponent) };
+        let deviation = scaled(deviation, within);
+        values.iter_mut().for_each(|value| *value *= deviation);
+        PreparedRow { varies, exponent }
     }
 
     /// The measure of two prepared rows from their dot product.
@@ -75,10 +97,10 @@ impl Measure {
             return undefined;
         }
         if self == Self::Covariance {
-            let scale = (centre(&mut x), centre(&mut y));
-            return Some(dot(&x, &y) / (x.len() as f64 - 1.0) * scale.0 * scale.1);
+            let exponent = centre(&mut x) + centre(&mut y);
+            return Some(scaled(dot(&x, &y) / (x.len() as f64 - 1.0), exponent));
         }
-        let varies = self.prepare(&mut x) & self.prepare(&mut y);
+        let varies = self.prepare(&mut x).varies & self.prepare(&mut y).varies;
         varies.then(|| self.of_product(dot(&x, &y), &x, &y).clamp(-1.0, 1.0))
     }
 
@@ -152,6 +174,22 @@ mod tests {
         assert_eq!(of(Measure::Pearson, &[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
         assert_eq!(of(Measure::Covariance, &[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), Some(0.0));
         assert_eq!(of(Measure::Covariance, &[1.0], &[1.0]), None);
+    }
+
+    #[test]
+    fn covariances_beyond_the_range_of_numbers_are_infinite_and_others_are_not() {
+        let (huge, other, tiny) = ([1e308, -1e308, 0.0], [1e308, -1e307, 0.0], [3e-308, -3e-308, 0.0]);
+        for (a, b, expected) in
+            [(huge, other, f64::INFINITY), (huge, tiny, 3.0), (tiny, tiny, 0.0), (huge, other.map(|x| -x), f64::NEG_INFINITY)]
+        {
+            let of_values = of(Measure::Covariance, &a, &b).expect("defined");
+            let (mut x, mut y) = (a, b);
+            let exponent = Measure::Covariance.prepare(&mut x).exponent + Measure::Covariance.prepare(&mut y).exponent;
+            let of_rows = scaled(dot(&x, &y), exponent);
+            for found in [of_values, of_rows] {
+                assert!(found == expected || (found - expected).abs() < 1e-12, "{a:?} {b:?}: {found}");
+            }
+        }
     }
 
     #[test]

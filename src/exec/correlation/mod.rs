@@ -16,7 +16,7 @@
 //!    aggregation of the relation, whose aggregate (`collect`) puts the rows of each strategy together: over a strategy table run by run,
 //!    elsewhere by hashing.
 //! 2. `conditions` takes filters on the result in; `strongest_rule` tells how many of the strongest pairs are wanted.
-//! 3. When the plan runs, `gathered` keeps each series over numbered periods (`periods`), in memory or in a scratch file; `panel` puts them in
+//! 3. When the plan runs, `gathered` keeps each series over numbered periods (`periods`), in memory or in a scratch file (`store`); `panel` puts them in
 //!    the order of names and of time.
 //! 4. `frame` prepares the complete series (`standard`, `measure`) as blocks. A series that lacks periods (`bits`) is paired over the periods
 //!    that both have.
@@ -42,9 +42,12 @@ mod search;
 mod select;
 mod self_join;
 mod standard;
+mod store;
 mod strongest_rule;
 mod summary;
 mod tile;
+mod waiting;
+mod workspace;
 
 pub use device::DevicePanels;
 pub use functions::{RELATION_FUNCTIONS, RelationFunction, RelationFunctions, takes_relations};

@@ -49,7 +49,7 @@ impl SeriesColumns {
         let find = |name: &str| schema.iter().find(|(_, field)| field.name() == name);
         let missing: Vec<&str> = ["strategy", "date", "pnl"].into_iter().filter(|name| find(name).is_none()).collect();
         if !missing.is_empty() {
-            let have: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).take(12).collect();
+            let have: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).take(10).collect();
             return plan_err!(
                 "{function} needs a relation with the columns strategy, date and pnl, and this one has no {} (it has {}{})\nhint: name them, {function}((SELECT ticker AS strategy, day AS date, profit AS pnl FROM t))",
                 missing.join(", no "),
@@ -110,7 +110,15 @@ impl CorrelationNode {
         }
         let [first, others @ ..] = types.as_slice() else { return internal_err!("pairs of no relation") };
         if others.iter().any(|other| other != first) {
-            return plan_err!("the dates (and slots) of the two relations have different types: cast them to one");
+            let shown = |types: &PeriodTypes| match &types.slot {
+                Some(slot) => format!("date {} with slot {slot}", types.date),
+                None => format!("date {}", types.date),
+            };
+            let all: Vec<String> = types.iter().map(shown).collect();
+            return plan_err!(
+                "the periods of the two relations have different types, {}\nhint: cast one in a subquery, (SELECT strategy, CAST(date AS ..) AS date, pnl FROM t), or leave slot out of both",
+                all.join(" and ")
+            );
         }
         let node = Self::try_new(inputs, query, first.clone())?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))

@@ -8,9 +8,9 @@ use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use super::bits::Bits;
-use super::gathered::{Gathered, Place, Row};
+use super::gathered::Gathered;
 use super::periods::Period;
-use crate::storage::ScratchFile;
+use super::store::Store;
 
 /// Series of one relation over a common axis of periods.
 #[derive(Debug)]
@@ -19,11 +19,11 @@ pub(super) struct Panel {
     pub(super) names: ArrayRef,
     /// Periods, ascending.
     pub(super) axis: Vec<Period>,
-    rows: Vec<Row>,
+    store: Store,
     /// Number of each axis period among those of the rows; `None` where they are the same.
     order: Option<Vec<u32>>,
-    scratch: Option<ScratchFile>,
-    pub(super) reservation: MemoryReservation,
+    /// Periods that a row without gaps needs to have all of the axis.
+    needed: usize,
 }
 
 impl Panel {
@@ -33,24 +33,22 @@ impl Panel {
     /// Names that have no order.
     pub(super) fn try_new(gathered: Gathered, axis: Vec<Period>, names: &DataType) -> Result<Self> {
         let (names, places) = gathered.sorted_names(names)?;
-        let mut rows: Vec<Option<Row>> = gathered.rows.into_iter().map(Some).collect();
-        let rows = places.iter().filter_map(|&place| rows[place as usize].take()).collect();
         // A period of the axis that this relation lacks is one beyond its last.
         let beyond = gathered.periods.count() as u32;
         let order: Vec<u32> = axis.iter().map(|&period| gathered.periods.number_of(period).unwrap_or(beyond)).collect();
         let same = order.iter().enumerate().all(|(at, &number)| at == number as usize) && order.len() == beyond as usize;
-        let (scratch, reservation) = (gathered.scratch, gathered.reservation);
-        Ok(Self { names, axis, rows, order: (!same).then_some(order), scratch, reservation })
+        let needed = order.iter().max().map_or(0, |&last| last as usize + 1);
+        Ok(Self { names, axis, store: gathered.store.reordered(&places), order: (!same).then_some(order), needed })
     }
 
     /// Number of series.
     pub(super) fn count(&self) -> usize {
-        self.rows.len()
+        self.store.count()
     }
 
     /// Bytes that wait in the scratch file.
     pub(super) fn spilled_bytes(&self) -> u64 {
-        self.scratch.as_ref().map_or(0, |scratch| scratch.len() * 8)
+        self.store.spilled_bytes()
     }
 
     /// Whether a series lacks a value, or has one that is not finite.
@@ -61,14 +59,14 @@ impl Panel {
 
     /// Whether all values of a series are finite.
     pub(super) fn is_finite(&self, series: usize) -> bool {
-        self.rows[series].finite
+        self.store.row(series).finite
     }
 
     /// The periods of a window in which a series has a value; `None` for all.
     pub(super) fn valid(&self, series: usize, window: &Range<usize>) -> Option<Bits> {
-        let row = &self.rows[series];
+        let row = self.store.row(series);
         match &row.valid {
-            None if row.len() >= self.axis.len() && self.order.is_none() => None,
+            None if row.len() >= self.needed => None,
             None => self.windowed(&Bits::first(row.len()), window),
             Some(valid) => self.windowed(valid, window),
         }
@@ -76,7 +74,7 @@ impl Panel {
 
     /// The periods of a window in which a series has a row; `None` for all.
     pub(super) fn present(&self, series: usize, window: &Range<usize>) -> Option<Bits> {
-        match &self.rows[series].present {
+        match &self.store.row(series).present {
             Some(present) => self.windowed(present, window),
             None => self.valid(series, window),
         }
@@ -95,50 +93,39 @@ impl Panel {
     /// # Errors
     /// The scratch file cannot be read.
     pub(super) fn read(&self, series: usize, window: &Range<usize>) -> Result<Vec<f64>> {
-        let row = &self.rows[series];
-        let read;
-        let values: &[f64] = match &row.place {
-            Place::Memory(values) => values,
-            Place::Disk(start, length) => {
-                read = self.read_scratch(*start, *length)?;
-                &read
-            }
-        };
+        let values = self.store.values(series)?;
+        Ok(self.in_order(&values, window))
+    }
+
+    fn in_order(&self, values: &[f64], window: &Range<usize>) -> Vec<f64> {
         let value = |number: usize| values.get(number).copied().unwrap_or(0.0);
-        Ok(match &self.order {
+        match &self.order {
             Some(order) => order[window.clone()].iter().map(|&number| value(number as usize)).collect(),
             None => window.clone().map(value).collect(),
-        })
+        }
     }
 
-    fn read_scratch(&self, start: u64, length: usize) -> Result<Vec<f64>> {
-        let mut values = vec![0.0; length];
-        if let Some(scratch) = &self.scratch {
-            scratch.read_at(start, &mut values, &mut Vec::new())?;
-        }
-        Ok(values)
-    }
-
-    /// As [`Self::read`] for all periods; a series that lies in memory gives its memory back and can be read no more.
-    ///
-    /// # Errors
-    /// The scratch file cannot be read.
-    pub(super) fn take(&mut self, series: usize) -> Result<Vec<f64>> {
-        let window = 0..self.axis.len();
-        let Place::Memory(values) = &mut self.rows[series].place else { return self.read(series, &window) };
-        if self.order.is_none() && values.len() == window.len() {
-            self.reservation.shrink(values.len() * 8);
-            return Ok(std::mem::take(values).into_vec());
-        }
-        let read = self.read(series, &window)?;
-        if let Place::Memory(values) = &mut self.rows[series].place {
-            self.reservation.shrink(std::mem::take(values).len() * 8);
-        }
-        Ok(read)
+    /// As [`Self::read`] for all periods, of a series without gaps in memory, which can be read no more; `None` of others. What it takes stays accounted for.
+    pub(super) fn take(&mut self, series: usize) -> Option<Vec<f64>> {
+        let values = self.store.give(series, self.axis.len())?;
+        Some(if self.order.is_none() && values.len() == self.axis.len() { values } else { self.in_order(&values, &(0..self.axis.len())) })
     }
 
     /// Whether the values of a series lie in memory.
     pub(super) fn in_memory(&self, series: usize) -> bool {
-        matches!(self.rows[series].place, Place::Memory(_))
+        self.store.in_memory(series)
+    }
+
+    /// Another reservation of the same consumer.
+    pub(super) fn reservation(&self) -> MemoryReservation {
+        self.store.reservation()
+    }
+
+    /// Has a reservation grow, for which series wait in the scratch file where it is refused.
+    ///
+    /// # Errors
+    /// Memory that is refused with all series in the file; a scratch file that cannot be written.
+    pub(super) fn reserve_for(&mut self, reservation: &MemoryReservation, bytes: usize) -> Result<()> {
+        self.store.reserve_for(reservation, bytes)
     }
 }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use super::conditions::{Chosen, Conditions};
 use super::device::{Device, DevicePanels, ResidentPanel, Task, Work};
-use super::frame::Frame;
+use super::frame::{Frame, Scope};
 use super::gathered::{Gathered, Infinities};
 use super::output::Output;
 use super::panel::Panel;
@@ -26,6 +26,8 @@ use super::search::{Search, Side};
 use super::select::{Bounds, Pair, Strongest, Top};
 use super::summary::Summaries;
 use super::tile::Wanted;
+use super::waiting::Waiting;
+use super::workspace::Workspace;
 use crate::config::{GpuUse, SqlOptions};
 use crate::exec::progress::{DONE, WORK};
 
@@ -71,7 +73,7 @@ impl Run {
         let panels = {
             let timer = MetricBuilder::new(&self.metrics).subset_time("gather_time", 0);
             let _timed = timer.timer();
-            self.panels(inputs).await?
+            self.panels(inputs, &Waiting::behind(&sender)).await?
         };
         let threads = self.context.session_config().target_partitions().max(1);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -80,7 +82,7 @@ impl Run {
         searched.await.map_err(|error| DataFusionError::External(Box::new(error)))?
     }
 
-    async fn panels(&self, inputs: Vec<SendableRecordBatchStream>) -> Result<Vec<Panel>> {
+    async fn panels(&self, inputs: Vec<SendableRecordBatchStream>, waiting: &Waiting) -> Result<Vec<Panel>> {
         let mut gathered = vec![];
         for mut input in inputs {
             let memory = MemoryConsumer::new("CorrelationExec").with_can_spill(true).register(self.context.memory_pool());
@@ -88,7 +90,7 @@ impl Run {
             let mut series = Gathered::new(memory, infinities, self.types.date.clone());
             let names = input.schema().field(0).data_type().clone();
             while let Some(batch) = input.next().await.transpose()? {
-                series.push(&batch)?;
+                series.push(&batch, waiting)?;
             }
             gathered.push((series, names));
         }
@@ -152,7 +154,11 @@ impl Run {
         let count = |name: &'static str, value: usize| MetricBuilder::new(&self.metrics).global_counter(name).add(value);
         count("series", panels.iter().map(Panel::count).sum());
         count("periods", panels.first().map_or(0, |panel| panel.axis.len()));
-        count("spilled_bytes", panels.iter().map(|panel| panel.spilled_bytes() as usize).sum());
+    }
+
+    fn count_spilled(&self, panels: &[Panel]) {
+        let bytes = panels.iter().map(|panel| panel.spilled_bytes() as usize).sum();
+        MetricBuilder::new(&self.metrics).global_counter("spilled_bytes").add(bytes);
     }
 }
 
@@ -176,29 +182,38 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn in_all_periods(&self, panels: Vec<Panel>) -> Result<()> {
+    fn in_all_periods(&self, mut panels: Vec<Panel>) -> Result<()> {
         let gives = !panels.iter().any(Panel::has_gaps);
-        let measure = self.run.query.measure;
-        let frames = panels.into_iter().map(|panel| Frame::of_all(panel, measure, gives)).collect::<Result<Vec<_>>>()?;
+        let periods = panels.first().map_or(0, |panel| panel.axis.len());
+        let possible = panels.iter().map(Panel::count).max().map_or(0, |most| most.saturating_mul(most));
+        let strongest = self.run.strongest(possible, &mut panels)?;
+        let (workspace, waiting) = (self.workspace(&mut panels, periods)?, Waiting::behind(self.sender));
+        self.run.count_spilled(&panels);
+        let scope = Scope { measure: self.run.query.measure, workspace: &workspace, waiting: &waiting };
+        let frames = panels.into_iter().map(|panel| Frame::of_all(panel, gives, &scope)).collect::<Result<Vec<_>>>()?;
         if self.run.query.shape != Shape::Pairs {
-            return self.summary(&frames);
+            return self.summary(&frames, &workspace);
         }
-        let possible = frames.iter().map(|frame| frame.panel().count()).max().map_or(0, |most| most.saturating_mul(most));
-        let strongest = self.run.strongest(possible)?;
-        let gathered = strongest.as_ref().map(|(strongest, _)| strongest);
-        let on_device = self.on_device(&frames, gathered)?;
+        let on_device = self.on_device(&frames, strongest.as_ref())?;
         let flow = match on_device {
             Some(flow) if flow.is_break() || frames.iter().all(|frame| frame.incomplete.is_empty()) => flow,
-            done => self.in_frames(&frames, (None, done.is_some()), gathered)?,
+            done => {
+                let searches = self.searches(&frames, done.is_some(), (strongest.as_ref(), &workspace));
+                self.in_searches(&searches, None, &mut Tiles::plan(&self.run.metrics, &searches, 1))?
+            }
         };
-        if let (ControlFlow::Continue(()), Some((strongest, _memory))) = (flow, strongest) {
+        if let (ControlFlow::Continue(()), Some(strongest)) = (flow, strongest) {
             // Nobody may wait for them any more.
             let _flow = self.send(&strongest.finish(), None)?;
         }
         Ok(())
     }
 
-    fn summary(&self, frames: &[Frame]) -> Result<()> {
+    fn workspace(&self, panels: &mut [Panel], periods: usize) -> Result<Workspace> {
+        Workspace::try_new(self.run.context.memory_pool(), panels, periods, self.run.query.measure)
+    }
+
+    fn summary(&self, frames: &[Frame], workspace: &Workspace) -> Result<()> {
         let Some(frame) = frames.first() else { return Ok(()) };
         let memory = MemoryConsumer::new("CorrelationExec: the summary").register(self.run.context.memory_pool());
         let mut summaries = Summaries::new(frame.panel().count());
@@ -206,15 +221,17 @@ impl Found<'_> {
         if self.run.query.shape == Shape::Averages && frame.incomplete.is_empty() {
             summaries = Summaries::of_averages(frame)?;
         } else {
-            let side = || Side::new(frame, None);
-            let (left, right) = (side(), side());
-            let bounds = Bounds::DEFINED;
-            let search = Search { left, right, wanted: Wanted::Less, joined: false, bounds, strongest: None, complete_done: false };
+            let (left, right) = (Side::new(frame, None), Side::new(frame, None));
+            let (bounds, wanted) = (Bounds::DEFINED, Wanted::Less);
+            let search =
+                Search { left, right, one_side: true, wanted, joined: false, bounds, strongest: None, complete_done: false, workspace };
             let mut sink = |pairs: Vec<Pair>| {
                 summaries.add(&pairs);
                 if self.sender.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            if self.counted(&search, &mut sink)?.is_break() {
+            let searches = [search];
+            let mut tiles = Tiles::plan(&self.run.metrics, &searches, 1);
+            if self.counted(&searches[0], &mut tiles, &mut sink)?.is_break() {
                 return Ok(());
             }
         }
@@ -229,7 +246,7 @@ impl Found<'_> {
     }
 
     /// Every pair in every window: the strongest of all windows cannot be told before the last one, and are left to the plan above.
-    fn in_windows(&self, panels: Vec<Panel>, rolling: Rolling) -> Result<()> {
+    fn in_windows(&self, mut panels: Vec<Panel>, rolling: Rolling) -> Result<()> {
         let periods = panels.first().map_or(0, |panel| panel.axis.len());
         if panels.iter().any(|panel| panel.count() == 0) {
             return Ok(());
@@ -240,12 +257,18 @@ impl Found<'_> {
                 rolling.periods
             );
         }
+        let (workspace, waiting) = (self.workspace(&mut panels, rolling.periods)?, Waiting::behind(self.sender));
+        self.run.count_spilled(&panels);
+        let scope = Scope { measure: self.run.query.measure, workspace: &workspace, waiting: &waiting };
         let panels: Vec<Arc<Panel>> = panels.into_iter().map(Arc::new).collect();
+        let mut tiles = None;
         for window in windows(periods, rolling) {
-            let frame = |panel: &Arc<Panel>| Frame::of_window(panel, window.clone(), self.run.query.measure);
+            let frame = |panel: &Arc<Panel>| Frame::of_window(panel, window.clone(), &scope);
             let frames = panels.iter().map(frame).collect::<Result<Vec<_>>>()?;
             let end = panels.first().map(|panel| panel.axis[window.end - 1]);
-            if self.in_frames(&frames, (end, false), None)?.is_break() {
+            let searches = self.searches(&frames, false, (None, &workspace));
+            let tiles = tiles.get_or_insert_with(|| Tiles::plan(&self.run.metrics, &searches, windows(periods, rolling).count()));
+            if self.in_searches(&searches, end, tiles)?.is_break() {
                 break;
             }
         }
@@ -301,40 +324,54 @@ impl Found<'_> {
         failure.map(|()| found)
     }
 
-    fn in_frames(
+    /// The searches of the parts of a matrix that conditions on names leave.
+    fn searches<'a>(
         &self,
-        frames: &[Frame],
-        (end, complete_done): (Option<Period>, bool),
-        strongest: Option<&Strongest>,
-    ) -> Result<ControlFlow<()>> {
-        let (Some(left), Some(right)) = (frames.first(), frames.last()) else { return Ok(ControlFlow::Continue(())) };
-        for chosen in self.chosen {
-            let search = Search {
-                left: Side::new(left, chosen.a.as_deref()),
-                right: Side::new(right, chosen.b.as_deref()),
+        frames: &'a [Frame],
+        complete_done: bool,
+        (strongest, workspace): (Option<&'a Strongest>, &'a Workspace),
+    ) -> Vec<Search<'a>> {
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return vec![] };
+        let search = |chosen: &Chosen| {
+            let (left, right) = (Side::new(first, chosen.a.as_deref()), Side::new(last, chosen.b.as_deref()));
+            Search {
+                one_side: left.is_same(&right),
+                left,
+                right,
                 wanted: self.run.query.wanted,
                 joined: self.run.query.origin == Origin::SelfJoin,
                 bounds: self.output.conditions.bounds(),
                 strongest,
                 complete_done,
-            };
-            let flow = self.taking(end, strongest, |sink| self.counted(&search, sink))?;
+                workspace,
+            }
+        };
+        self.chosen.iter().map(search).collect()
+    }
+
+    /// Runs the searches of one window.
+    fn in_searches(&self, searches: &[Search<'_>], end: Option<Period>, tiles: &mut Tiles) -> Result<ControlFlow<()>> {
+        for search in searches {
+            let flow = self.taking(end, search.strongest, |sink| self.counted(search, tiles, sink))?;
             if flow.is_break() {
                 return Ok(flow);
             }
         }
+        tiles.end_window();
         Ok(ControlFlow::Continue(()))
     }
 
     /// Runs a search whose tiles are counted as they are done.
-    fn counted(&self, search: &Search<'_>, sink: &mut dyn FnMut(Vec<Pair>) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
-        let counter = |name: &'static str| MetricBuilder::new(&self.run.metrics).global_counter(name);
-        counter(WORK).add(search.tile_count());
-        let done = counter(DONE);
+    fn counted(
+        &self,
+        search: &Search<'_>,
+        tiles: &mut Tiles,
+        sink: &mut dyn FnMut(Vec<Pair>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let timer = MetricBuilder::new(&self.run.metrics).subset_time("search_time", 0);
         let _timed = timer.timer();
         search.run(&mut |pairs| {
-            done.add(1);
+            tiles.done();
             sink(pairs)
         })
     }
@@ -346,7 +383,7 @@ impl Found<'_> {
         }
         match strongest {
             Some(strongest) => {
-                strongest.add(pairs);
+                strongest.add(pairs)?;
                 Ok(ControlFlow::Continue(()))
             }
             None => self.send(pairs, end),
@@ -364,13 +401,47 @@ impl Found<'_> {
 }
 
 impl Run {
-    /// Where the strongest of so many possible pairs are gathered, with the memory for them.
-    fn strongest(&self, possible: usize) -> Result<Option<(Strongest, MemoryReservation)>> {
+    /// Where the strongest of so many possible pairs are gathered; series of the panels wait in their scratch files where memory is refused.
+    fn strongest(&self, possible: usize, panels: &mut [Panel]) -> Result<Option<Strongest>> {
         let Some(top) = self.top else { return Ok(None) };
         let top = Top { count: top.count.min(possible), ..top };
         let memory = MemoryConsumer::new("CorrelationExec: the strongest pairs").register(self.context.memory_pool());
-        memory.try_grow(top.count.saturating_mul(2 * size_of::<Pair>()))?;
-        Ok(Some((Strongest::new(top, self.query.origin == Origin::SelfJoin), memory)))
+        let bytes = Strongest::bytes(top);
+        // Where no panel can make room, the error is that of the pairs.
+        let _made = panels.iter_mut().any(|panel| panel.reserve_for(&memory, bytes).is_ok());
+        Ok(Some(Strongest::try_new(top, self.query.origin == Origin::SelfJoin, memory)?))
+    }
+}
+
+/// The count of tiles: all are told at the start, so that the share that is done never falls.
+#[derive(Debug)]
+struct Tiles {
+    done: Count,
+    /// Tiles of a window, as many as the first one has: where series lack periods, others may have more or fewer.
+    of_window: usize,
+    /// Those of this window that are not done.
+    left: usize,
+}
+
+impl Tiles {
+    /// Plans the tiles of so many windows, of which the first has these searches.
+    fn plan(metrics: &ExecutionPlanMetricsSet, searches: &[Search<'_>], windows: usize) -> Self {
+        let counter = |name: &'static str| MetricBuilder::new(metrics).global_counter(name);
+        let of_window = searches.iter().map(Search::tile_count).sum();
+        counter(WORK).add(of_window * windows);
+        Self { done: counter(DONE), of_window, left: of_window }
+    }
+
+    fn done(&mut self) {
+        if self.left > 0 {
+            self.left -= 1;
+            self.done.add(1);
+        }
+    }
+
+    fn end_window(&mut self) {
+        self.done.add(self.left);
+        self.left = self.of_window;
     }
 }
 

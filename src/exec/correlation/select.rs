@@ -3,6 +3,8 @@
 use std::cmp::Ordering as Order;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
 use parking_lot::Mutex;
 
 /// A pair of series and its measure.
@@ -123,23 +125,46 @@ pub(super) struct Strongest {
     /// Key that a pair needs, as bits.
     least: AtomicU64,
     kept: Mutex<Kept>,
-    undefined: Mutex<Vec<Pair>>,
 }
 
 /// The pairs that may still be among them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     pairs: Vec<Pair>,
-    /// How many there may be before the weaker ones are dropped.
+    undefined: Vec<Pair>,
+    /// How many pairs there may be before the weaker ones are dropped.
     most: usize,
+    memory: MemoryReservation,
+}
+
+impl Kept {
+    /// Accounts for as many pairs as there may be.
+    fn reserve(&mut self, most: usize, undefined: usize) -> Result<()> {
+        self.memory.try_resize((most + undefined).saturating_mul(size_of::<Pair>())).map_err(|refused| {
+            refused.context(format!(
+                "the strongest pairs are {most} at once, because as many have the same measure or are wanted, and the memory limit refuses them\nhint: raise --memory-limit, ask for fewer, or leave out what is equal with WHERE"
+            ))
+        })?;
+        self.most = most;
+        Ok(())
+    }
 }
 
 impl Strongest {
-    /// None yet. With `not_a_number` measures may be NaN, which comes before every number.
-    pub(super) fn new(top: Top, not_a_number: bool) -> Self {
+    /// Bytes that the strongest pairs take, but for ties.
+    pub(super) fn bytes(top: Top) -> usize {
+        most_kept(top.count).saturating_mul(2 * size_of::<Pair>())
+    }
+
+    /// None yet. With `not_a_number` measures may be NaN, which comes before every number. `memory` is for the pairs.
+    ///
+    /// # Errors
+    /// Memory that is refused.
+    pub(super) fn try_new(top: Top, not_a_number: bool, memory: MemoryReservation) -> Result<Self> {
         let least = AtomicU64::new(f64::NEG_INFINITY.to_bits());
-        let kept = Kept { pairs: vec![], most: most_kept(top.count) };
-        Self { top, not_a_number, least, kept: Mutex::new(kept), undefined: Mutex::default() }
+        let mut kept = Kept { pairs: vec![], undefined: vec![], most: 0, memory };
+        kept.reserve(most_kept(top.count), most_kept(top.count))?;
+        Ok(Self { top, not_a_number, least, kept: Mutex::new(kept) })
     }
 
     /// Bounds that a pair must keep to be among them.
@@ -151,29 +176,28 @@ impl Strongest {
     }
 
     /// Adds pairs.
-    pub(super) fn add(&self, pairs: &[Pair]) {
-        let mut kept = self.kept.lock();
+    ///
+    /// # Errors
+    /// So many are equally strong that memory for them is refused.
+    pub(super) fn add(&self, pairs: &[Pair]) -> Result<()> {
+        let kept = &mut *self.kept.lock();
         for pair in pairs {
             match pair.value {
-                Some(value) => {
-                    if self.top.rank.key(value) >= f64::from_bits(self.least.load(Ordering::Relaxed)) {
-                        kept.pairs.push(*pair);
-                    }
-                }
-                None => self.undefined.lock().push(*pair),
+                Some(value) if self.top.rank.key(value) >= f64::from_bits(self.least.load(Ordering::Relaxed)) => kept.pairs.push(*pair),
+                Some(_) => {}
+                None => kept.undefined.push(*pair),
             }
             if kept.pairs.len() >= kept.most {
                 self.prune(&mut kept.pairs);
                 // Ties of the last one stay.
-                kept.most = most_kept(self.top.count).max(2 * kept.pairs.len());
+                kept.reserve(most_kept(self.top.count).max(2 * kept.pairs.len()), most_kept(self.top.count))?;
+            }
+            if kept.undefined.len() >= most_kept(self.top.count) {
+                kept.undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
+                kept.undefined.truncate(self.top.count);
             }
         }
-        drop(kept);
-        let mut undefined = self.undefined.lock();
-        if undefined.len() > most_kept(self.top.count) {
-            undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
-            undefined.truncate(self.top.count);
-        }
+        Ok(())
     }
 
     fn key(&self, pair: &Pair) -> f64 {
@@ -199,11 +223,11 @@ impl Strongest {
     }
 
     /// The strongest pairs, strongest first; undefined ones before them, or behind them where they are too few.
-    pub(super) fn finish(self) -> Vec<Pair> {
-        let mut pairs = std::mem::take(&mut self.kept.lock().pairs);
+    pub(super) fn finish(&self) -> Vec<Pair> {
+        let mut kept = self.kept.lock();
+        let (mut pairs, mut undefined) = (std::mem::take(&mut kept.pairs), std::mem::take(&mut kept.undefined));
         self.prune(&mut pairs);
         pairs.sort_unstable_by(|a, b| self.order(a, b));
-        let mut undefined = std::mem::take(&mut *self.undefined.lock());
         undefined.sort_unstable_by_key(|pair| (pair.a, pair.b));
         if self.top.undefined_first {
             undefined.truncate(self.top.count);
@@ -223,6 +247,10 @@ fn most_kept(count: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
+
     use super::*;
 
     fn pair(a: u32, b: u32, value: f64) -> Pair {
@@ -234,9 +262,14 @@ mod tests {
     }
 
     fn strongest(top: Top, pairs: &[Pair]) -> Vec<Pair> {
-        let strongest = Strongest::new(top, true);
-        pairs.chunks(3).for_each(|some| strongest.add(some));
+        let strongest = within(usize::MAX, top).expect("memory");
+        pairs.chunks(3).for_each(|some| strongest.add(some).expect("memory"));
         strongest.finish()
+    }
+
+    fn within(bytes: usize, top: Top) -> Result<Strongest> {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(bytes));
+        Strongest::try_new(top, true, MemoryConsumer::new("test").register(&pool))
     }
 
     const THREE: Top = Top { count: 3, rank: Rank::Magnitude, ties: false, undefined_first: false };
@@ -267,11 +300,21 @@ mod tests {
 
     #[test]
     fn nan_is_among_the_strongest_however_late_it_comes() {
-        let strongest = Strongest::new(Top { rank: Rank::Highest, ..THREE }, true);
-        strongest.add(&(0..20_000).map(|b| pair(0, b, 0.5)).collect::<Vec<_>>());
+        let strongest = within(usize::MAX, Top { rank: Rank::Highest, ..THREE }).expect("memory");
+        strongest.add(&(0..20_000).map(|b| pair(0, b, 0.5)).collect::<Vec<_>>()).expect("memory");
         assert!(strongest.bounds().keep(f64::NAN));
-        strongest.add(&[pair(1, 2, f64::NAN)]);
+        strongest.add(&[pair(1, 2, f64::NAN)]).expect("memory");
         assert!(strongest.finish()[0].value.is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn ties_beyond_the_memory_are_an_error() {
+        let equal: Vec<Pair> = (0..50_000).map(|b| pair(0, b, 0.5)).collect();
+        let bytes = 20_000 * size_of::<Pair>();
+        assert!(within(bytes, THREE).expect("memory").add(&equal).is_ok());
+        let failed = within(bytes, Top { ties: true, ..THREE }).expect("memory").add(&equal).expect_err("more than there is");
+        assert!(failed.to_string().contains("raise --memory-limit"), "{failed}");
+        assert!(within(1000, THREE).is_err());
     }
 
     #[test]

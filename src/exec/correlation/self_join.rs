@@ -37,7 +37,7 @@ use crate::exec::StrategyScan;
 ///
 /// Two sides that select differently are read one by one. Declines, so that the join stays: sides that are not rows of a strategy table by
 /// filters, plain columns and semi-joins (only there a strategy has one row per period); joins on anything but all keys of a period, or with other conditions
-/// than a comparison of the two strategies; other aggregates than one of `corr` and `covar_samp`, with `count(*)`; `DISTINCT` and `FILTER`.
+/// than a comparison of the two strategies; other aggregates than one of `corr`, `correlation` and `covar_samp`, with `count(*)`; `DISTINCT` and `FILTER`.
 ///
 /// `SET tranchedb.correlation_join = false` leaves it out. The answers are the same, but for the last digits: DataFusion's grouped `corr` adds
 /// plain products, and takes noise for a correlation where a series is constant.
@@ -203,7 +203,7 @@ fn values(aggregates: &[Expr]) -> Option<Values> {
     for aggregate in aggregates.iter().filter(|aggregate| !is_count(aggregate)) {
         let call = plain(aggregate)?;
         let measure = match call.func.name() {
-            "corr" => Measure::Pearson,
+            "corr" | "correlation" => Measure::Pearson,
             "covar_samp" => Measure::Covariance,
             _ => return None,
         };

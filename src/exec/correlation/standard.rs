@@ -6,8 +6,10 @@
 /// What standardising has found of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Standard {
-    /// Square root of the sum of squared deviations; 0 for a constant series.
+    /// Square root of the sum of squared deviations, divided by a power of two; 0 for a constant series.
     pub(super) norm: f64,
+    /// The power: 2 to this.
+    pub(super) exponent: i32,
 }
 
 impl Standard {
@@ -21,28 +23,28 @@ impl Standard {
 ///
 /// All values are finite.
 pub(super) fn standardise(values: &mut [f64]) -> Standard {
-    let scale = centre(values);
+    let exponent = centre(values);
     let squares: f64 = sum(values, |value| value * value);
     if squares == 0.0 {
         values.fill(0.0);
-        return Standard { norm: 0.0 };
+        return Standard { norm: 0.0, exponent: 0 };
     }
     let norm = squares.sqrt();
     values.iter_mut().for_each(|value| *value /= norm);
-    Standard { norm: norm * scale }
+    Standard { norm, exponent }
 }
 
-/// Subtracts the mean, and divides by a power of two so that squares neither overflow nor vanish: the power, by which the values are to be
-/// multiplied to be the deviations. A constant series becomes zeros.
-pub(super) fn centre(values: &mut [f64]) -> f64 {
-    let Some(&first) = values.first() else { return 1.0 };
+/// Subtracts the mean, and divides by a power of two so that squares neither overflow nor vanish: the exponent of the power by which the
+/// values are to be multiplied to be the deviations. A constant series becomes zeros.
+pub(super) fn centre(values: &mut [f64]) -> i32 {
+    let Some(&first) = values.first() else { return 0 };
     if values.iter().all(|&value| value == first) {
         values.fill(0.0);
-        return 1.0;
+        return 0;
     }
     // Differences of the largest values overflow.
     let large = values.iter().any(|value| value.abs() > f64::MAX / 4.0);
-    let before = if large { 0.25 } else { 1.0 };
+    let (before, divided) = if large { (0.25, 2) } else { (1.0, 0) };
     values.iter_mut().for_each(|value| *value = *value * before - first * before);
     let largest = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let power = power_of_two(largest);
@@ -52,7 +54,19 @@ pub(super) fn centre(values: &mut [f64]) -> f64 {
         let mean = sum(values, |value| value) / values.len() as f64;
         values.iter_mut().for_each(|value| *value -= mean);
     }
-    power / before
+    exponent_of(power) + divided
+}
+
+/// The exponent of a power of two in the range of normal numbers.
+fn exponent_of(power: f64) -> i32 {
+    (power.to_bits() >> 52) as i32 - 1023
+}
+
+/// A number times a power of two, infinite where it is too large for a number.
+pub(super) fn scaled(value: f64, exponent: i32) -> f64 {
+    // In three steps, each a power that exists.
+    let step = exponent / 3;
+    [step, step, exponent - 2 * step].into_iter().fold(value, |value, exponent| value * 2f64.powi(exponent))
 }
 
 /// The power of two at or below a positive number, at least the smallest normal one.
@@ -102,7 +116,7 @@ mod tests {
     fn standardised(values: &[f64]) -> (Vec<f64>, f64) {
         let mut values = values.to_vec();
         let standard = standardise(&mut values);
-        (values, standard.norm)
+        (values, scaled(standard.norm, standard.exponent))
     }
 
     #[test]

@@ -5,6 +5,7 @@ use tranchedb_products::products;
 
 use super::frame::{Block, Frame, MaskedBlock};
 use super::select::{Bounds, Pair};
+use super::standard::scaled;
 
 /// Which pairs of series are wanted, by their numbers, which are in the order of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,13 +50,18 @@ pub(super) struct Tile<'a> {
 
 impl Tile<'_> {
     /// The pairs of complete series that the bounds keep.
-    pub(super) fn of_complete(&self, left: &Block, right: &Block) -> Vec<Pair> {
+    ///
+    /// # Errors
+    /// Nobody waits any more.
+    pub(super) fn of_complete(&self, left: &Block, right: &Block) -> Result<Vec<Pair>> {
+        self.left.waiting().check()?;
         let (periods, columns) = (self.left.periods(), right.series.len());
         let measure = self.left.measure;
         if self.joined && periods == 0 {
-            return vec![];
+            return Ok(vec![]);
         }
-        let products = products((&left.values, left.series.len()), (&right.values, columns), periods);
+        let mut products = products((&left.values, left.series.len()), (&right.values, columns), periods);
+        self.scale(&mut products, left, right);
         let varies: Vec<bool> = right.series.iter().map(|&b| self.right.facts(b).varies).collect();
         let wide = self.bounds.widened();
         // Only a constant series has undefined correlations here.
@@ -83,17 +89,30 @@ impl Tile<'_> {
                 }
             }
         }
-        pairs
+        Ok(pairs)
+    }
+
+    /// Multiplies products by the powers of two that huge and tiny series keep aside.
+    fn scale(&self, products: &mut [f64], left: &Block, right: &Block) {
+        let exponents = |frame: &Frame, block: &Block| block.series.iter().map(|&one| frame.facts(one).exponent).collect::<Vec<_>>();
+        let (left, right) = (exponents(self.left, left), exponents(self.right, right));
+        if left.iter().chain(&right).all(|&exponent| exponent == 0) {
+            return;
+        }
+        for (row, left) in products.chunks_mut(right.len().max(1)).zip(&left) {
+            row.iter_mut().zip(&right).for_each(|(product, right)| *product = scaled(*product, left + right));
+        }
     }
 
     /// The pairs of any series that the bounds keep, each over the periods that both have.
     ///
     /// # Errors
-    /// The scratch file cannot be read.
+    /// The scratch file cannot be read; nobody waits any more.
     pub(super) fn of_any(&self, left: &MaskedBlock, right: &MaskedBlock) -> Result<Vec<Pair>> {
-        let sums = Sums::of(left, right, self.left.periods());
+        let sums = Sums::of(left, right, self.left)?;
         let mut pairs = vec![];
         for (row, &a) in left.series.iter().enumerate() {
+            self.left.waiting().check()?;
             for (column, &b) in right.series.iter().enumerate().filter(|&(_, &b)| self.wanted.includes(a, b)) {
                 let n = sums.counts[row * right.series.len() + column] as u32;
                 let rows = if self.joined { self.common_rows(a, b) } else { n };
@@ -125,7 +144,7 @@ impl Tile<'_> {
 
     /// The measure from sums over the common periods; `None` where these are not exact enough.
     fn quickly(&self, sums: &Sums, place: usize, (a, b): (u32, u32)) -> Option<f64> {
-        if self.left.measure != super::measure::Measure::Pearson {
+        if !self.left.measure.has_masked_products() {
             return None;
         }
         if !self.left.panel().is_finite(a as usize) || !self.right.panel().is_finite(b as usize) {
@@ -145,7 +164,7 @@ impl Tile<'_> {
     }
 }
 
-/// Sums over the periods that both series of each pair have.
+/// Sums over the periods that both series of each pair have; of measures that are not computed from them, only their counts.
 struct Sums {
     counts: Vec<f64>,
     products: Vec<f64>,
@@ -156,15 +175,20 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(left: &MaskedBlock, right: &MaskedBlock, periods: usize) -> Self {
-        let product = |a: &[f64], b: &[f64]| products((a, left.series.len()), (b, right.series.len()), periods);
-        Self {
-            counts: product(&left.mask, &right.mask),
-            products: product(&left.values, &right.values),
-            left: product(&left.values, &right.mask),
-            right: product(&left.mask, &right.values),
-            left_squares: product(&left.squares, &right.mask),
-            right_squares: product(&left.mask, &right.squares),
-        }
+    fn of(left: &MaskedBlock, right: &MaskedBlock, frame: &Frame) -> Result<Self> {
+        let product = |a: &[f64], b: &[f64]| -> Result<Vec<f64>> {
+            frame.waiting().check()?;
+            Ok(products((a, left.series.len()), (b, right.series.len()), frame.periods()))
+        };
+        let counts = product(&left.mask, &right.mask)?;
+        let product = |a: &[f64], b: &[f64]| if frame.measure.has_masked_products() { product(a, b) } else { Ok(vec![]) };
+        Ok(Self {
+            counts,
+            products: product(&left.values, &right.values)?,
+            left: product(&left.values, &right.mask)?,
+            right: product(&left.mask, &right.values)?,
+            left_squares: product(&left.squares, &right.mask)?,
+            right_squares: product(&left.mask, &right.squares)?,
+        })
     }
 }

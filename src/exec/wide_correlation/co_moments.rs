@@ -6,7 +6,7 @@ const LANES: usize = 8;
 /// Means, centred squares and co-moment of the rows in which both sides are present.
 ///
 /// Blocks of rows are merged by the formula of Chan, Golub and LeVeque. A mean is kept as a value of the column and the distance from it,
-/// so that a large offset of the column costs no digits.
+/// so that a large offset of the column costs no digits. Deviations whose squares would overflow or vanish are kept in units of a power of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct CoMoments {
     rows: u64,
@@ -19,10 +19,12 @@ pub(super) struct CoMoments {
 struct Side {
     /// A value of the column.
     origin: f64,
-    /// Mean minus origin.
+    /// Mean minus origin, in units of two to the exponent, as are the deviations.
     mean: f64,
     /// Sum of squared deviations.
     square: f64,
+    /// 0 but for huge and tiny deviations; [`ANY`] as long as there are none.
+    exponent: i32,
     min: f64,
     max: f64,
     /// Whether a value was NaN or infinite: the moments then mean nothing.
@@ -31,7 +33,7 @@ struct Side {
 
 impl Default for Side {
     fn default() -> Self {
-        Self { origin: 0.0, mean: 0.0, square: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, undefined: false }
+        Self { origin: 0.0, mean: 0.0, square: 0.0, exponent: ANY, min: f64::INFINITY, max: f64::NEG_INFINITY, undefined: false }
     }
 }
 
@@ -49,6 +51,15 @@ impl Side {
 
     fn is_constant(&self) -> bool {
         self.min == self.max
+    }
+
+    /// In units of two to an exponent that is not below its own.
+    fn in_units(&mut self, exponent: i32) {
+        if self.exponent != exponent && self.exponent != ANY {
+            self.mean = scaled(self.mean, self.exponent - exponent);
+            self.square = scaled(self.square, 2 * (self.exponent - exponent));
+        }
+        self.exponent = exponent;
     }
 
     /// The square, exactly 0 where all values are equal.
@@ -76,7 +87,14 @@ impl Centred {
             return;
         }
         let (n, origin) = (values.len() as f64, self.side.origin);
-        self.deviations.extend(values.iter().map(|value| value - origin));
+        self.side.exponent = exponent_of_difference(self.side.max, self.side.min);
+        match self.side.exponent {
+            0 | ANY => self.deviations.extend(values.iter().map(|value| value - origin)),
+            exponent => {
+                let origin = scaled(origin, -exponent);
+                self.deviations.extend(values.iter().map(|&value| scaled(value, -exponent) - origin));
+            }
+        }
         let mean = sum(&self.deviations) / n;
         self.deviations.iter_mut().for_each(|deviation| *deviation -= mean);
         self.residual = sum(&self.deviations);
@@ -116,9 +134,11 @@ impl CoMoments {
         let (n1, n2) = (self.rows as f64, later.rows as f64);
         let n = n1 + n2;
         let mut deltas = [0.0; 2];
+        let mut later = *later;
+        self.in_common_units(&mut later);
         let product = self.exact_product() + later.exact_product();
         for ((mine, theirs), delta) in self.sides.iter_mut().zip(&later.sides).zip(&mut deltas) {
-            *delta = (theirs.origin - mine.origin) + (theirs.mean - mine.mean);
+            *delta = difference(theirs.origin, mine.origin, mine.exponent) + (theirs.mean - mine.mean);
             mine.square = mine.exact_square() + theirs.exact_square() + *delta * *delta * n1 * n2 / n;
             mine.mean += *delta * n2 / n;
             mine.min = mine.min.min(theirs.min);
@@ -127,6 +147,19 @@ impl CoMoments {
         }
         self.product = product + deltas[0] * deltas[1] * n1 * n2 / n;
         self.rows += later.rows;
+    }
+
+    /// Has both in the larger units of the two, or in those of the distance between them.
+    fn in_common_units(&mut self, later: &mut Self) {
+        for (mine, theirs) in self.sides.iter_mut().zip(&mut later.sides) {
+            let exponent = mine.exponent.max(theirs.exponent).max(exponent_of_difference(theirs.origin, mine.origin));
+            for (side, product) in [(mine, &mut self.product), (theirs, &mut later.product)] {
+                if side.exponent != exponent && side.exponent != ANY {
+                    *product = scaled(*product, side.exponent - exponent);
+                }
+                side.in_units(exponent);
+            }
+        }
     }
 
     fn exact_product(&self) -> f64 {
@@ -163,8 +196,42 @@ impl CoMoments {
     pub(super) fn covariance(&self, subtracted: u64) -> Option<f64> {
         let rows = self.rows.checked_sub(subtracted).filter(|rows| *rows > 0)?;
         let undefined = self.sides.iter().any(|side| side.undefined);
-        Some(if undefined { f64::NAN } else { self.exact_product() / rows as f64 })
+        let units = self.sides.iter().map(|side| if side.exponent == ANY { 0 } else { side.exponent }).sum();
+        Some(if undefined { f64::NAN } else { scaled(self.exact_product() / rows as f64, units) })
     }
+}
+
+/// The exponent of a side without deviations: below every other.
+const ANY: i32 = i32::MIN;
+
+/// Powers of two up to which squares of deviations, and their sums, neither overflow nor vanish.
+const ORDINARY: i32 = 400;
+
+/// The exponent in whose units a difference is kept.
+fn exponent_of_difference(one: f64, other: f64) -> i32 {
+    // Of the largest numbers the difference itself overflows.
+    let half = (one / 2.0 - other / 2.0).abs().max(f64::MIN_POSITIVE);
+    let exponent = (half.to_bits() >> 52) as i32 - 1023 + 1;
+    match exponent {
+        _ if one == other => ANY,
+        ordinary if ordinary.abs() <= ORDINARY => 0,
+        beyond => beyond,
+    }
+}
+
+/// The difference of two values of a column, in units of two to the exponent.
+fn difference(one: f64, other: f64, exponent: i32) -> f64 {
+    match exponent {
+        0 | ANY => one - other,
+        exponent => scaled(one, -exponent) - scaled(other, -exponent),
+    }
+}
+
+/// A number times a power of two, infinite where it is too large for a number.
+fn scaled(value: f64, exponent: i32) -> f64 {
+    // In steps, each a power that exists.
+    let step = exponent / 4;
+    [step, step, step, exponent - 3 * step].into_iter().fold(value, |value, exponent| value * 2f64.powi(exponent))
 }
 
 /// Sum, lane by lane.
@@ -288,11 +355,40 @@ mod tests {
     fn extreme_magnitudes_neither_overflow_nor_vanish() {
         let plain = noise(9, 60);
         let expected = moments(&plain, &noise(10, 60)).correlation().expect("varies");
-        for (scale, other) in [(1e120, 1e150), (1e-120, 1e-150)] {
+        for (scale, other) in [(1e120, 1e150), (1e-120, 1e-150), (1e200, 1e200), (1e300, 1.0), (1e-200, 1e-300), (1.7e308, 1e-300)] {
             let one: Vec<f64> = plain.iter().map(|x| x * scale).collect();
             let two: Vec<f64> = noise(10, 60).iter().map(|x| x * other).collect();
-            let found = moments(&one, &two).correlation().expect("varies");
-            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+            for rows in [60, 7] {
+                let whole = in_blocks(&one, &two, rows);
+                let found = whole.correlation().expect("varies");
+                assert!((found - expected).abs() < 1e-12, "{scale} {other}: {found} {expected}");
+                let covariance = in_blocks(&plain, &noise(10, 60), rows).covariance(1).expect("rows");
+                let found = whole.covariance(1).expect("rows");
+                let exact = covariance * scale * other;
+                assert!(found == exact || (found / exact - 1.0).abs() < 1e-12, "{scale} {other}: {found} {exact}");
+            }
         }
+    }
+
+    #[test]
+    fn blocks_of_different_magnitudes_are_put_together() {
+        let (mut one, two) = (noise(11, 40), noise(12, 40));
+        // Tiny deviations around 0, a constant stretch, ordinary ones, huge ones.
+        one[..10].iter_mut().for_each(|x| *x *= 1e-250);
+        one[10..20].fill(0.0);
+        let tiny = in_blocks(&one[..20], &two[..20], 10).correlation().expect("varies");
+        let scaled_up: Vec<f64> = one[..20].iter().map(|x| x * 1e250).collect();
+        assert!((tiny - moments(&scaled_up, &two[..20]).correlation().expect("varies")).abs() < 1e-12);
+        let ordinary = in_blocks(&one[..30], &two[..30], 10).correlation().expect("varies");
+        assert!((ordinary - moments(&one[..30], &two[..30]).correlation().expect("varies")).abs() < 1e-12);
+        one[30..].iter_mut().for_each(|x| *x = (*x - 0.5) * 2.0 * 1.5e308);
+        let huge = in_blocks(&one, &two, 10).correlation().expect("varies");
+        let scaled_down: Vec<f64> = one.iter().map(|x| x * 1e-300).collect();
+        assert!((huge - moments(&scaled_down, &two).correlation().expect("varies")).abs() < 1e-12);
+        // A constant far from the tiny ones.
+        let apart: Vec<f64> = one[..10].iter().copied().chain([5.0; 10]).collect();
+        let steps: Vec<f64> = [0.0; 10].into_iter().chain([5.0; 10]).collect();
+        let found = in_blocks(&apart, &two[..20], 10).correlation().expect("varies");
+        assert!((found - moments(&steps, &two[..20]).correlation().expect("varies")).abs() < 1e-12);
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_datafusion_err, internal_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, internal_datafusion_err, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Accumulator;
@@ -20,6 +21,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::block::{PairMoments, block_bytes, block_rows};
 use super::co_moments::CoMoments;
@@ -30,7 +32,7 @@ const BATCHES_AHEAD: usize = 2;
 
 /// Correlations and covariances of columns over all rows of the input: one row. See [the module](super).
 ///
-/// Holds a block of rows and 120 bytes per pair of columns, accounted to the memory pool, however many rows there are.
+/// Holds a block of rows and 136 bytes per pair of columns, accounted to the memory pool, however many rows there are.
 #[derive(Debug)]
 pub(super) struct WideCorrelationExec {
     query: Arc<CorrelationQuery>,
@@ -114,14 +116,17 @@ impl ExecutionPlan for WideCorrelationExec {
         let mut rows = spawn_buffered(self.input.execute(0, Arc::clone(&context))?, BATCHES_AHEAD);
         let memory = MemoryConsumer::new("WideCorrelationExec").register(context.memory_pool());
         let mut fold = Fold::try_new(Arc::clone(&self.query), self.input.schema(), memory)?;
+        let threads = context.session_config().target_partitions().max(1);
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = Arc::new(pool.map_err(|error| exec_datafusion_err!("starting {threads} threads: {error}"))?);
         let (schema, metrics) = (Arc::clone(&self.schema), BaselineMetrics::new(&self.metrics, partition));
         let result = async move {
             while let Some(batch) = rows.next().await {
-                let batch = batch?;
-                let _timer = metrics.elapsed_compute().timer();
-                fold.add(batch)?;
+                fold.blocks.push_batch(batch?)?;
+                fold = fold.add_blocks(&pool, &metrics).await?;
             }
-            let _timer = metrics.elapsed_compute().timer();
+            fold.blocks.finish_buffered_batch()?;
+            let fold = fold.add_blocks(&pool, &metrics).await?;
             let row = fold.finish(schema)?;
             metrics.record_output(row.num_rows());
             Ok(row)
@@ -164,25 +169,30 @@ impl Fold {
         })
     }
 
-    fn add(&mut self, batch: RecordBatch) -> Result<()> {
-        self.blocks.push_batch(batch)?;
-        self.add_blocks()
+    /// Adds the blocks that are complete, each on the threads of the pool: the one that asks stays free, and a query that is cancelled ends
+    /// with the block.
+    async fn add_blocks(mut self, pool: &Arc<ThreadPool>, metrics: &BaselineMetrics) -> Result<Self> {
+        while let Some(block) = self.blocks.next_completed_batch() {
+            let (pool, time) = (Arc::clone(pool), metrics.elapsed_compute().clone());
+            let added = SpawnedTask::spawn_blocking(move || {
+                let _timer = time.timer();
+                pool.install(|| self.add(&block)).map(|()| self)
+            });
+            self = added.join().await.map_err(|error| DataFusionError::External(Box::new(error)))??;
+        }
+        Ok(self)
     }
 
-    fn add_blocks(&mut self) -> Result<()> {
-        while let Some(block) = self.blocks.next_completed_batch() {
-            self.pairs.add(&self.query.pairs, &arrays(&self.query.columns, &block)?, block.num_rows())?;
-            for (call, accumulator) in self.query.others.iter().zip(&mut self.others) {
-                accumulator.update_batch(&arrays(&call.expressions(), &block)?)?;
-            }
+    fn add(&mut self, block: &RecordBatch) -> Result<()> {
+        self.pairs.add(&self.query.pairs, &arrays(&self.query.columns, block)?, block.num_rows())?;
+        for (call, accumulator) in self.query.others.iter().zip(&mut self.others) {
+            accumulator.update_batch(&arrays(&call.expressions(), block)?)?;
         }
         let held: usize = self.others.iter().map(|accumulator| accumulator.size()).sum();
         self.memory.try_resize(self.fixed_bytes + held)
     }
 
     fn finish(mut self, schema: SchemaRef) -> Result<RecordBatch> {
-        self.blocks.finish_buffered_batch()?;
-        self.add_blocks()?;
         let others = self.others.iter_mut().map(|accumulator| accumulator.evaluate()).collect::<Result<Vec<_>>>()?;
         let results = self.query.results(self.pairs.all(), &others);
         let columns = results.iter().map(|value| value.to_array()).collect::<Result<_>>()?;
