@@ -16,6 +16,8 @@ pub struct EngineConfig {
     pub memory_limit_bytes: Option<usize>,
     /// Whether queries use a GPU; a session may change it.
     pub gpu: GpuUse,
+    /// The SQL that statements are written in; a session may change it.
+    pub dialect: SqlDialect,
 }
 
 /// Whether queries use a GPU.
@@ -40,6 +42,21 @@ pub enum GpuPrecision {
     F32,
     /// Single precision on tensor cores with 10 bits of mantissa: errors of about 1e-3.
     Tf32,
+}
+
+/// The SQL that statements of a session are written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SqlDialect {
+    /// TrancheDB's own: DataFusion's SQL with more.
+    #[default]
+    TrancheDb,
+    /// That of a HeavyDB server.
+    HeavyDb,
+}
+
+impl SqlDialect {
+    /// Every value, by its name.
+    pub const ALL: [(&'static str, Self); 2] = [("tranchedb", Self::TrancheDb), ("heavydb", Self::HeavyDb)];
 }
 
 impl GpuUse {
@@ -67,6 +84,8 @@ pub struct SqlOptions {
     pub gpu_device: usize,
     /// Whether many correlations of columns are computed in one pass. The answers are the same within rounding without it.
     pub wide_correlation: bool,
+    /// The SQL that statements are written in.
+    pub dialect: SqlDialect,
 }
 
 impl Default for SqlOptions {
@@ -78,6 +97,7 @@ impl Default for SqlOptions {
             gpu: GpuUse::Auto,
             gpu_precision: GpuPrecision::F64,
             gpu_device: 0,
+            dialect: SqlDialect::TrancheDb,
         }
     }
 }
@@ -164,6 +184,12 @@ const SETTINGS: &[Setting] = &[
         description: "Number of the GPU, from 0; system.devices lists them.",
         get: |options| options.gpu_device.to_string(),
         set: |options, value| value.parse().map(|index| options.gpu_device = index).map_err(|_| "a whole number from 0"),
+    },
+    Setting {
+        name: "dialect",
+        description: "The SQL that statements are written in: tranchedb or heavydb.",
+        get: |options| name_of(&SqlDialect::ALL, options.dialect),
+        set: |options, value| named(&SqlDialect::ALL, value).map(|dialect| options.dialect = dialect).ok_or("tranchedb or heavydb"),
     },
 ];
 

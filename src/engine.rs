@@ -23,21 +23,25 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion_functions_finance::reference::{self, Kind};
 use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamIndicators, StreamTimeOrder};
+use datafusion_heavydb::Options as HeavyOptions;
+use datafusion_heavydb::replay::report::Report;
+use datafusion_heavydb::tables::{Database as HeavyTables, HeavySession};
 use deltalake::delta_datafusion::DeltaTableFactory;
 use deltalake::delta_datafusion::planner::DeltaExtensionPlanner;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, WideSchemaCache,
-    bind_versions, dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse, parse_table_name,
+    bind_versions, dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse_in, parse_table_name,
     plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters, resolve_relation_arguments, restore, unquoted_file,
     vacuum,
 };
-use crate::config::{EngineConfig, SqlOptions};
+use crate::config::{EngineConfig, SqlDialect, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{
     CorrelationJoin, CorrelationPlanner, DevicePanels, RELATION_FUNCTIONS, RelationFunctions, RunAggregate, RunCache, StrongestPairs,
     WideCorrelation, strategy_time_order, takes_relations,
 };
+use crate::heavydb::{self, ReplayOptions, Replayed};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
 
@@ -47,6 +51,8 @@ pub struct Engine {
     ctx: SessionContext,
     directory: Arc<DirectorySchema>,
     config: EngineConfig,
+    /// What statements in HeavyDB's dialect made in memory.
+    heavy_tables: Arc<HeavyTables>,
 }
 
 /// Values for the `$name` parameters of statements, typed.
@@ -157,7 +163,7 @@ impl Engine {
         // Whatever lists the files of a table through the session sees no unfinished ones.
         ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
         directory.attach(ctx.state_weak_ref());
-        Ok(Self { ctx, directory, config })
+        Ok(Self { ctx, directory, config, heavy_tables: Arc::default() })
     }
 
     /// The DataFusion session: everything of DataFusion stays usable.
@@ -170,12 +176,22 @@ impl Engine {
         &self.config
     }
 
-    /// Parses a text of any number of statements.
+    /// Parses a text of any number of statements in the session's dialect.
     ///
     /// # Errors
     /// [`Error::Query`] with the position in `text`.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
-        parse(text)
+        parse_in(text, self.dialect())
+    }
+
+    /// The SQL that statements of this session are written in.
+    fn dialect(&self) -> SqlDialect {
+        self.ctx.state().config().options().extensions.get::<SqlOptions>().map_or(self.config.dialect, |options| options.dialect)
+    }
+
+    /// A session that speaks HeavyDB's dialect over the tables of this database and those that its statements made in memory.
+    pub fn heavydb(&self, options: &HeavyOptions) -> HeavySession {
+        HeavySession::new(&self.ctx.state(), &self.heavy_tables, options)
     }
 
     /// Plans one statement. What changes the database or writes files (`COPY`) is done when this returns; rows of a query are read
@@ -201,12 +217,25 @@ impl Engine {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
+            Command::Heavy => self.run_heavy(&statement.text).await,
             Command::Sql(sql) => {
                 refuse_stored_parameters(statement)?;
                 let state = self.ctx.state();
                 refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
                 self.run_sql(sql, &statement.text, parameters).await
             }
+        }
+    }
+
+    async fn run_heavy(&self, text: &str) -> Result<DataFrame> {
+        self.directory.refresh().await?;
+        let outcome = self.heavydb(&HeavyOptions::default()).run(text).await?;
+        if let Some(note) = outcome.note {
+            tracing::info!(note, "heavydb");
+        }
+        match outcome.rows {
+            Some(rows) => Ok(rows),
+            None => Ok(self.ctx.read_empty()?),
         }
     }
 
@@ -263,6 +292,23 @@ impl Engine {
         self.check_strategy_name(&table).await?;
         let request = ImportRequest { table, ..request.clone() };
         ingest::import(&self.import_context(), &request).await
+    }
+
+    /// Runs the statements of HeavyDB logs and scripts and compares the rows with HeavyDB's; `each` sees every query, `results` takes our
+    /// rows, one JSON line a query.
+    ///
+    /// Tables that the statements make live in memory for this replay alone; those of this database can be read.
+    ///
+    /// # Errors
+    /// Inputs and expectations that cannot be read, and a setup that fails. A query that fails or differs is a row of the report.
+    pub async fn replay(
+        &self,
+        options: &ReplayOptions,
+        results: Option<Box<dyn std::io::Write + Send>>,
+        each: impl FnMut(Replayed<'_>) + Send,
+    ) -> Result<Report> {
+        self.directory.refresh().await?;
+        heavydb::replay(self.ctx.state(), Arc::default(), options, results, each).await
     }
 
     /// Makes deterministic data, into a table or a file.
@@ -417,7 +463,7 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         .with_create_default_catalog_and_schema(false)
         // The engine's own takes its place.
         .with_information_schema(false)
-        .with_option_extension(SqlOptions { gpu: config.gpu, ..SqlOptions::default() })
+        .with_option_extension(SqlOptions { gpu: config.gpu, dialect: config.dialect, ..SqlOptions::default() })
         .with_extension(Arc::new(DevicePanels::default()))
         .with_extension(Arc::new(RunCache::default()))
         .with_extension(Arc::new(WideSchemaCache::default()));

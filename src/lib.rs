@@ -50,6 +50,7 @@ pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod gpu;
+pub mod heavydb;
 pub mod ingest;
 pub mod storage;
 

@@ -9,6 +9,7 @@
 //! | [`planner`] | operators, comparisons and casts with HeavyDB's types; the session of the dialect |
 //! | [`tables`] | `CREATE TABLE`, `INSERT` and other statements of HeavyDB; tables in memory |
 //! | [`functions`] | every function of the dialect, one entry each, from which registration, docs and tests derive |
+//! | [`replay`] | the statements of logs, expected results, the comparison, the report |
 //! | [`types`] | HeavyDB's types in Arrow, its date and time literals, its casts |
 
 pub mod dialect;
@@ -16,6 +17,7 @@ pub mod functions;
 mod options;
 pub mod planner;
 mod refusal;
+pub mod replay;
 pub mod tables;
 pub mod types;
 

@@ -3,6 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | `parser` | the dialect, statements with their places, `VERSION AS OF`, `RESTORE TABLE`, `VACUUM` |
+//! | `dialects` | texts in more than one dialect |
 //! | `directory` | the schema over the directory: which name is which table |
 //! | `files`, `glob` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
 //! | `headers` | CSV files that are read as one table must have the same columns in the same order |
@@ -20,6 +21,7 @@ mod absolute;
 mod copy;
 mod ddl;
 mod definitions;
+mod dialects;
 mod directory;
 mod dml;
 mod files;
@@ -42,6 +44,7 @@ mod wildcards;
 pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use definitions::refuse_stored_parameters;
+pub use dialects::parse_in;
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
 pub use information::{INFORMATION_SCHEMA, information_schema};

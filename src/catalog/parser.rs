@@ -45,6 +45,8 @@ pub enum Command {
         /// Only tell what would go.
         dry_run: bool,
     },
+    /// A statement in HeavyDB's dialect, read when it runs.
+    Heavy,
 }
 
 /// Hours for which `VACUUM` keeps the files of earlier versions unless it says otherwise: one week.

@@ -10,7 +10,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
 use super::print::FORMATS;
-use crate::config::GpuUse;
+use crate::config::{GpuUse, SqlDialect};
 use crate::ingest::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, TimeUnit, Unit, ValueKind};
 
 /// SQL over strategy tables: without a sub-command a prompt on a terminal, else statements from standard input.
@@ -59,6 +59,10 @@ pub(crate) struct CommonArguments {
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", value_parser = gpu_uses())]
     pub(crate) gpu: GpuUse,
 
+    /// The SQL that statements are written in; SET tranchedb.dialect changes it
+    #[arg(long, value_name = "NAME", global = true, default_value = "tranchedb", value_parser = dialects())]
+    pub(crate) dialect: SqlDialect,
+
     /// Threads that queries use; one per core without it
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -95,11 +99,80 @@ pub(crate) enum Command {
     Import(Box<ImportArguments>),
     /// Run SQL scripts: files, or built-in ones by name
     Run(RunArguments),
+    /// Replay queries of a HeavyDB server and compare the results
+    Replay(Box<ReplayArguments>),
     /// Generate deterministic test data
     Generate {
         #[command(subcommand)]
         kind: GenerateKind,
     },
+}
+
+/// `tranchedb replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// Server logs (also .gz), SQL files, JSON lines with id and sql; run in order
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// HeavyDB's results: JSON lines, or a folder of CSV (COPY TO), heavysql or Parquet files named for the ids
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) expected: Option<PathBuf>,
+    /// SQL files to run first: schema and rows
+    #[arg(long, value_name = "FILE.sql")]
+    pub(crate) setup: Vec<PathBuf>,
+    /// Write our rows, one JSON line a query
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) results: Option<PathBuf>,
+    /// How the report is printed: table, json or junit
+    #[arg(long, value_name = "FORM", default_value = "table", value_parser = ["table", "json", "junit"])]
+    pub(crate) report: String,
+    /// Relative difference of numbers that counts as none
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    pub(crate) tolerance: f64,
+    /// Absolute difference of numbers that counts as none
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub(crate) absolute: f64,
+    /// Compare approximate aggregates like any other number
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Option of the dialect: null_div_by_zero, bigint_count, user, now
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Only these queries: ids or patterns with * and ?
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Only calls that ended then or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only calls that ended before
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only calls to this database of the server
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Only calls of this user
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Also run statements of a log that change data; they change tables in memory alone
+    #[arg(long)]
+    pub(crate) allow_writes: bool,
+    /// Timed runs of every query; the median counts
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) repeat: u16,
+    /// Runs of every query before the timed ones
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) warmup: u16,
+    /// Seconds after which a query is given up
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) timeout: Option<f64>,
+    /// Exit with 0 in spite of these: unsupported, error, differs
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ["unsupported", "error", "differs"])]
+    pub(crate) allow: Vec<String>,
+}
+
+/// A positive number of seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0).ok_or_else(|| "a number above 0".to_owned())
 }
 
 /// `tranchedb import`: the flags are the keys of a profile file.
@@ -296,6 +369,12 @@ pub(crate) struct GenerateArguments {
     /// Replace the file if it exists
     #[arg(long, conflicts_with = "into")]
     pub(crate) overwrite: bool,
+}
+
+fn dialects() -> impl TypedValueParser<Value = SqlDialect> {
+    let value =
+        |name: String| SqlDialect::ALL.iter().find(|(known, _)| *known == name).map_or_else(SqlDialect::default, |(_, value)| *value);
+    PossibleValuesParser::new(SqlDialect::ALL.map(|(name, _)| name)).map(value)
 }
 
 fn gpu_uses() -> impl TypedValueParser<Value = GpuUse> {

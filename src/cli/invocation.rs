@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use super::arguments::{Arguments, BindingArguments, Command, CommonArguments, GenerateKind, ImportArguments, RunArguments};
 use super::commands::generate::GeneratePlan;
 use super::commands::import::{ImportPlan, ReportForm};
+use super::commands::replay::ReplayPlan;
 use super::failure::{Failure, Result};
 use super::logging::Logging;
 use super::print::{FORMATS, Format};
@@ -47,6 +48,8 @@ pub(crate) enum Action {
     Import(Box<ImportPlan>),
     /// Data from nothing.
     Generate(GeneratePlan),
+    /// Queries of a HeavyDB server, compared.
+    Replay(Box<ReplayPlan>),
 }
 
 impl Invocation {
@@ -102,6 +105,7 @@ impl Invocation {
             threads: limited.then_some(threads),
             memory_limit_bytes: common.memory_limit,
             gpu: common.gpu,
+            dialect: common.dialect,
         };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };
         Ok(Self { action, engine, printing, output: common.output, logging, threads, nice })
@@ -147,6 +151,7 @@ fn action_of(command: Command, common: &CommonArguments) -> Result<Action> {
         Command::Run(run) if run.list => Ok(Action::ListScripts),
         Command::Run(RunArguments { show: Some(name), .. }) => Ok(Action::ShowScript(name)),
         Command::Run(run) => Ok(Action::Run(run_plan(run))),
+        Command::Replay(replay) => Ok(Action::Replay(Box::new(ReplayPlan::new(*replay)?))),
         Command::Generate { kind: GenerateKind::Strategies(arguments) } => {
             if arguments.into.is_some() {
                 require_database(common, "generate --into")?;

@@ -11,7 +11,7 @@
 //! | `print`, `output` | formats, and where results go |
 //! | `script` | `-c`, `-f`, `run`: parse whole, bind, run; built-in scripts |
 //! | `repl` | the prompt |
-//! | `commands` | `import` and `generate` |
+//! | `commands` | `import`, `generate` and `replay` |
 //! | `logging`, `redact`, `progress` | logs without secrets, signs of life |
 
 mod arguments;
@@ -74,6 +74,7 @@ async fn act(invocation: Invocation, workers: Handle) -> Result<()> {
         Action::Repl(bindings) => repl::run(engine, printing, output, workers, bindings).await,
         Action::Run(plan) => run_scripts(plan, engine, printing, output, workers).await,
         Action::Import(plan) => commands::import::run(*plan, engine, &printing, output, workers).await,
+        Action::Replay(plan) => commands::replay::run(*plan, engine, &printing, output, workers).await,
         Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, workers).await,
         Action::ListScripts | Action::ShowScript(_) => Ok(()),
     }

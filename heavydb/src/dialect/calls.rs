@@ -41,6 +41,7 @@ const CALL_RULES: &[CallRule] = &[
     CallRule { names: &["current_date"], apply: |_, rewriter| Ok(instant(rewriter, "DATE")) },
     CallRule { names: &["current_time"], apply: |_, rewriter| Ok(instant(rewriter, "TIME(0)")) },
     CallRule { names: &["datetime"], apply: datetime },
+    CallRule { names: &["fragment_id", "offset_in_fragment", "fragment_id_and_offset"], apply: fragment },
     CallRule { names: &["current_user"], apply: |_, rewriter| Ok(Some(text(rewriter.options.user.clone()))) },
     CallRule { names: &["ustimestamp"], apply: |function, _| Ok(only_argument(function).map(|x| cast_as(x, "TIMESTAMP(6)"))) },
     CallRule { names: &["nstimestamp"], apply: |function, _| Ok(only_argument(function).map(|x| cast_as(x, "TIMESTAMP(9)"))) },
@@ -100,7 +101,7 @@ fn only_argument(function: &Function) -> Option<Expr> {
 fn two_arguments(function: &Function) -> Result<(Expr, Expr)> {
     match arguments(function).as_deref() {
         Some([first, second]) => Ok(((*first).clone(), (*second).clone())),
-        _ => Err(Refusal::new(&*function, "it takes two arguments").into()),
+        _ => Err(Refusal::new(function, "it takes two arguments").into()),
     }
 }
 
@@ -130,7 +131,7 @@ fn count_distinct(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Optio
 }
 
 fn count_if(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr>> {
-    let Some(condition) = only_argument(function) else { return Err(Refusal::new(&*function, "it takes one condition").into()) };
+    let Some(condition) = only_argument(function) else { return Err(Refusal::new(&function, "it takes one condition").into()) };
     set_arguments(function, vec![case(vec![(condition, number(1))], None)]);
     rename(function, "count");
     Ok(None)
@@ -146,7 +147,7 @@ fn sum_if(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr>>
 fn plain_count(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr>> {
     match &function.args {
         FunctionArguments::List(list) if list.args.len() > 1 => {
-            Err(Refusal::new(&*function, "COUNT of several arguments is not given").into())
+            Err(Refusal::new(&function, "COUNT of several arguments is not given").into())
         }
         _ => Ok(None),
     }
@@ -173,7 +174,7 @@ fn power_of_doubles(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Opt
 fn needle(function: &mut Function, before: &str, after: &str) -> Result<Option<Expr>> {
     let (value, needle) = two_arguments(function)?;
     let Some(needle) = text_of(&needle) else {
-        return Err(Refusal::new(&*function, "the text that is looked for must be a literal").into());
+        return Err(Refusal::new(&function, "the text that is looked for must be a literal").into());
     };
     Ok(Some(call("like_sets", vec![value, text(format!("{before}{needle}{after}"))])))
 }
@@ -188,18 +189,25 @@ fn array_at(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr
     Ok(Some(call("array_element", vec![array, place])))
 }
 
-/// The instant of the session, where it is fixed.
+/// The instant of the session, or of the clock: one statement sees one instant.
 fn instant(rewriter: &Rewriter<'_>, data_type: &str) -> Option<Expr> {
-    let seconds = rewriter.options.now?;
+    let clock =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+    let seconds = rewriter.options.now.or_else(clock)?;
     Some(cast_as(cast_as(number(seconds), "TIMESTAMP(0)"), data_type))
 }
 
 fn datetime(function: &mut Function, rewriter: &mut Rewriter<'_>) -> Result<Option<Expr>> {
     let is_now = only_argument(function).is_some_and(|argument| text_of(&argument).is_some_and(|text| text.eq_ignore_ascii_case("now")));
     if !is_now {
-        return Err(Refusal::new(&*function, "DATETIME takes 'NOW' alone").into());
+        return Err(Refusal::new(&function, "DATETIME takes 'NOW' alone").into());
     }
-    Ok(Some(instant(rewriter, "TIMESTAMP(0)").unwrap_or_else(|| call("now", vec![]))))
+    Ok(instant(rewriter, "TIMESTAMP(0)"))
+}
+
+fn fragment(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr>> {
+    let name = function.name.to_string().to_lowercase();
+    Ok(Some(super::rowids::of_call(&name, only_argument(function).as_ref())))
 }
 
 fn cast_as(expr: Expr, data_type: &str) -> Expr {

@@ -6,18 +6,24 @@
 //! | `tokens` | what the grammar of the parser lacks, mended in the list of tokens |
 //! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
 //! | `calls` | calls of functions: units, renames, refusals |
+//! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
 //! | `likes` | `LIKE` with any escape and with sets |
 //! | `windows` | frames and forms of window functions |
+//! | `rowids` | `rowid` and fragments |
 //! | `selects` | names of the columns of a query, clauses that HeavyDB does not have |
 
 mod calls;
+mod choices;
 mod likes;
 mod nodes;
 mod rewrite;
+mod rowids;
 mod selects;
 mod split;
 mod tokens;
 mod windows;
 
+pub use choices::{Choices, choices};
 pub use rewrite::{Rewritten, rewrite};
+pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
 pub use split::{Piece, Place, split};

@@ -1,20 +1,22 @@
 //! The tree of a statement, with forms that DataFusion reads in another way or not at all replaced.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
 use sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Interval, Query, Select, Statement, TrimWhereField, TypedString, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Interval, Query, Select,
+    Statement, Subscript, TableFactor, TrimWhereField, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::nodes::{binary, call, case, literal, not, number, text, text_of};
-use super::{calls, likes, selects, tokens, windows};
+use super::{calls, likes, rowids, selects, tokens, windows};
 use crate::options::Options;
 use crate::refusal::Refusal;
+use crate::types::interval::IntervalKind;
 
 /// A list of values above which `IN` is kept whole: its values are then of one plain type.
 const LONG_LIST: usize = 50;
@@ -34,11 +36,16 @@ pub struct Rewritten {
 /// What does not parse; a [`Refusal`] for what the dialect does not give.
 pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let (tokens, rules) = tokens::tokens(text)?;
-    let statement = parse(tokens)?;
-    rewrite_tree(statement, rules, options)
+    let names_rowids = rowids::are_named(&tokens);
+    let mut statement = parse(tokens)?;
+    let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, common: HashSet::new() };
+    match statement.visit(&mut rewriter) {
+        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules }),
+        ControlFlow::Break(error) => Err(*error),
+    }
 }
 
-fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     let plain = |error: sqlparser::parser::ParserError| DataFusionError::SQL(Box::new(error), None);
     let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(plain)?;
@@ -50,18 +57,16 @@ fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     }
 }
 
-fn rewrite_tree(mut statement: Statement, rules: Vec<&'static str>, options: &Options) -> Result<Rewritten> {
-    let mut rewriter = Rewriter { options, rules };
-    match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules }),
-        ControlFlow::Break(error) => Err(*error),
-    }
-}
-
 /// Walks through a statement, innermost first.
 pub(super) struct Rewriter<'a> {
     pub(super) options: &'a Options,
     rules: Vec<&'static str>,
+    /// Derived tables that were given an alias.
+    derived: usize,
+    /// Whether the statement sees hidden columns of its tables.
+    names_rowids: bool,
+    /// Names of common table expressions.
+    common: HashSet<String>,
 }
 
 impl Rewriter<'_> {
@@ -77,10 +82,26 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Box<DataFusionError>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        self.common.extend(rowids::common_names(query));
         flow(selects::check_query(query))
     }
 
+    fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<Self::Break> {
+        if let TableFactor::Derived { alias: alias @ None, .. } = relation {
+            // Under an alias, names that come twice are told apart by the planner.
+            *alias = Some(selects::alias(&format!("derived{}", self.derived)));
+            self.derived += 1;
+        }
+        if self.names_rowids {
+            rowids::show_hidden(relation, &self.common);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        if self.names_rowids {
+            rowids::hide_in_wildcards(select);
+        }
         flow(selects::check_select(select))
     }
 
@@ -143,6 +164,12 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
             };
             ("D3", case(conditions.iter().map(branch).collect(), else_result.as_deref().cloned()))
         }
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.as_slice() {
+            [AccessExpr::Subscript(Subscript::Index { index })] => {
+                ("ARRAY_AT", call("array_element", vec![(**root).clone(), index.clone()]))
+            }
+            _ => return Err(Refusal::new(expr, "an array has one index").into()),
+        },
         Expr::Substring { expr, substring_from, substring_for, .. } => {
             let from = substring_from.as_deref().cloned().unwrap_or_else(|| number(1));
             let arguments = [(**expr).clone(), from].into_iter().chain(substring_for.as_deref().cloned());
@@ -164,6 +191,19 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         }
         Expr::Ceil { expr, field } => ("CEIL", rounding("ceil", expr, field)?),
         Expr::Floor { expr, field } => ("FLOOR", rounding("floor", expr, field)?),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.contains(['e', 'E']) => {
+            // The planner would read it as a DECIMAL. Its own cast of a text is exact.
+            (
+                "D3",
+                Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: Box::new(text(digits.clone())),
+                    data_type: DataType::Double(ExactNumberInfo::None),
+                    array: false,
+                    format: None,
+                },
+            )
+        }
         Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
         _ => return Ok(None),
     };
@@ -210,30 +250,11 @@ fn interval_literal(interval: &Interval) -> Result<Expr> {
         return Err(refused("an INTERVAL has one unit"));
     }
     let field = interval.leading_field.as_ref().ok_or_else(|| refused("an INTERVAL needs a unit"))?;
-    let amount: f64 = value.trim().parse().map_err(|_| refused("the value of an INTERVAL is a number"))?;
-    let (name, factor) = match unit(field).trim_end_matches('s') {
-        "year" => ("year_month_interval", 12.0),
-        "quarter" => ("year_month_interval", 3.0),
-        "month" => ("year_month_interval", 1.0),
-        "week" => ("day_time_interval", 604_800_000.0),
-        "day" => ("day_time_interval", 86_400_000.0),
-        "hour" => ("day_time_interval", 3_600_000.0),
-        "minute" => ("day_time_interval", 60_000.0),
-        "second" => ("day_time_interval", 1_000.0),
-        "millisecond" => ("day_time_interval", 1.0),
-        "microsecond" => ("day_time_interval", 1e-3),
-        "nanosecond" => ("day_time_interval", 1e-6),
-        _ => return Err(refused("HeavyDB has no such unit of an INTERVAL")),
-    };
-    let product = (amount * factor).trunc();
-    if product.abs() >= 9e15 {
-        return Err(refused("the value of an INTERVAL is too large"));
+    match crate::types::interval::interval(value, &unit(field)) {
+        Some((IntervalKind::DayTime, milliseconds)) => Ok(call("day_time_interval", vec![number(milliseconds)])),
+        Some((IntervalKind::YearMonth, months)) => Ok(call("year_month_interval", vec![number(months)])),
+        None => Err(refused("HeavyDB has no such INTERVAL")),
     }
-    Ok(call(name, vec![signed(product as i64)]))
-}
-
-fn signed(value: i64) -> Expr {
-    literal(Value::Number(value.to_string(), false))
 }
 
 /// `x >= low AND x <= high`, so that each comparison has HeavyDB's types.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use datafusion::error::Result;
-use sqlparser::ast::{Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier};
+use sqlparser::ast::{Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias};
 
 use super::rewrite::Rewriter;
 use crate::refusal::Refusal;
@@ -45,6 +45,11 @@ pub(super) fn check_select(select: &Select) -> Result<()> {
         return Err(Refusal::new("GROUPING SETS", "HeavyDB groups by one set of keys").into());
     }
     Ok(())
+}
+
+/// An alias without columns.
+pub(super) fn alias(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None }
 }
 
 /// Gives every computed column HeavyDB's name `EXPR$n`, and names that come twice a number.

@@ -15,10 +15,10 @@ struct TokenRule {
 
 /// Every rule, in order.
 const TOKEN_RULES: &[TokenRule] = &[
-    TokenRule { name: "D24", apply: lower_case_names },
+    TokenRule { name: "D24", apply: |tokens| lower_case_names(tokens) },
     TokenRule { name: "array literal", apply: braces_to_arrays },
     TokenRule { name: "ANY without parentheses", apply: parenthesize_any },
-    TokenRule { name: "bare interval", apply: quote_interval_numbers },
+    TokenRule { name: "bare interval", apply: |tokens| quote_interval_numbers(tokens) },
 ];
 
 /// The tokens of a statement in the parser's grammar, and the rules that changed something.
@@ -47,7 +47,7 @@ fn is_hint(token: &Token) -> bool {
 }
 
 /// Names are the same in any case, quoted ones too: all become lower case.
-fn lower_case_names(tokens: &mut Vec<TokenWithSpan>) -> bool {
+fn lower_case_names(tokens: &mut [TokenWithSpan]) -> bool {
     let mut changed = false;
     for token in tokens {
         if let Token::Word(word) = &mut token.token
@@ -113,7 +113,7 @@ fn follows_comparison(tokens: &[TokenWithSpan], at: usize) -> bool {
 }
 
 /// `INTERVAL 500 MILLISECOND` is `INTERVAL '500' MILLISECOND`.
-fn quote_interval_numbers(tokens: &mut Vec<TokenWithSpan>) -> bool {
+fn quote_interval_numbers(tokens: &mut [TokenWithSpan]) -> bool {
     let mut changed = false;
     for at in 0..tokens.len() {
         if !matches!(&tokens[at].token, Token::Word(w) if w.keyword == Keyword::INTERVAL) {

@@ -4,7 +4,11 @@
 //! function of that name with another meaning.
 
 pub mod aggregates;
+pub mod dates;
+pub mod numbers;
 pub mod scalar;
+pub mod session;
+pub mod strings;
 pub mod windows;
 
 use std::sync::Arc;
@@ -63,7 +67,8 @@ pub struct Example {
 }
 
 /// Every function, part by part.
-const PARTS: &[&[Function]] = &[aggregates::AGGREGATES, windows::WINDOWS];
+const PARTS: &[&[Function]] =
+    &[aggregates::AGGREGATES, dates::FUNCTIONS, numbers::FUNCTIONS, session::FUNCTIONS, strings::FUNCTIONS, windows::WINDOWS];
 
 /// Every function of the dialect.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
@@ -75,7 +80,4 @@ pub fn find(name: &str) -> Option<&'static Function> {
     functions().find(|function| function.name.eq_ignore_ascii_case(name))
 }
 
-/// Why a function whose name is of a refused family is not given.
-pub fn refused_family(_name: &str) -> Option<&'static str> {
-    None
-}
+pub use numbers::refused_family;

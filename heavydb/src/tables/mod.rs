@@ -1,1 +1,36 @@
-//! Tables.
+//! Tables in memory and the statements that make and change them.
+//!
+//! | part | what |
+//! |---|---|
+//! | `statement`, `reader` | what a statement is, read word by word where the parser does not know it |
+//! | `definition` | `CREATE TABLE`: columns, encodings, options |
+//! | `table`, `database` | tables and views in memory, by name |
+//! | `rowid_table` | a table with its hidden columns |
+//! | `schema` | the catalog of a session: these over the session's own |
+//! | `values`, `load` | the rows of an `INSERT`, straight from its text into columns |
+//! | `stored` | what a column can hold |
+//! | `session`, `change`, `alter` | runs statements |
+//! | `show` | `SHOW` |
+
+mod alter;
+mod change;
+mod database;
+mod definition;
+mod load;
+mod reader;
+mod rowid_table;
+mod schema;
+mod session;
+mod show;
+mod statement;
+mod stored;
+mod table;
+mod values;
+
+pub use database::{Database, Entry, View};
+pub use definition::{DEFAULT, SPELLING, TableDefinition};
+pub use reader::Reader;
+pub use session::{HeavySession, Outcome};
+pub use show::Show;
+pub use statement::{Alteration, Statement};
+pub use table::HeavyTable;

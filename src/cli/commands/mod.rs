@@ -1,4 +1,5 @@
-//! Sub-commands that are no SQL: `import` and `generate`.
+//! Sub-commands that are no SQL: `import`, `generate` and `replay`.
 
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod replay;

@@ -98,6 +98,6 @@ pub(super) fn may_change_names(statement: &Statement) -> bool {
             Sql::Explain(_) | Sql::CopyTo(_) | Sql::Reset(_) => false,
             Sql::CreateExternalTable(_) => true,
         },
-        Command::Restore { .. } | Command::Vacuum { .. } => true,
+        Command::Restore { .. } | Command::Vacuum { .. } | Command::Heavy => true,
     }
 }

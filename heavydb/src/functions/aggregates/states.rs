@@ -369,7 +369,9 @@ impl CoMoments {
 
     fn correlation(&self) -> Option<f64> {
         if self.is_complete() {
-            let scale = self.x.squares().sqrt() * self.y.squares().sqrt();
+            let (x, y) = (self.x.squares(), self.y.squares());
+            // One root is exact for a column with itself; two do not overflow.
+            let scale = if (x * y).is_normal() { (x * y).sqrt() } else { x.sqrt() * y.sqrt() };
             return (self.pairs > 0 && scale != 0.0).then(|| (self.product() / scale).clamp(-1.0, 1.0));
         }
         let scale = self.x.variance(0)?.sqrt() * self.y.variance(0)?.sqrt();

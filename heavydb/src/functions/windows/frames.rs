@@ -47,3 +47,32 @@ fn is_ranged(key: &Expr, schema: &DFSchema) -> Result<bool> {
 fn is_ranged_type(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating() || data_type.is_temporal()
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::logical_expr::expr::WindowFunction;
+    use datafusion::logical_expr::{ExprFunctionExt, WindowFrameBound, col};
+    use datafusion::scalar::ScalarValue;
+
+    use super::*;
+
+    /// Whether the whole partition is still the frame, with a key of this type.
+    fn keeps_frame(key: DataType, units: WindowFrameUnits) -> bool {
+        let schema = DFSchema::try_from(Schema::new(vec![Field::new("k", key, true)])).unwrap();
+        let whole = || WindowFrameBound::Following(ScalarValue::UInt64(None));
+        let frame = WindowFrame::new_bounds(units, WindowFrameBound::Preceding(ScalarValue::UInt64(None)), whole());
+        let call = Expr::from(WindowFunction::new(datafusion::functions_aggregate::count::count_udaf(), vec![col("k")]));
+        let call = call.order_by(vec![col("k").sort(true, false)]).window_frame(frame).build().unwrap();
+        let Expr::WindowFunction(call) = drop_range_of_other_keys(call, &schema).unwrap().data else { panic!("no window call") };
+        call.params.window_frame.end_bound == whole()
+    }
+
+    #[test]
+    fn a_range_over_text_or_decimals_ends_at_the_current_row() {
+        assert!(!keeps_frame(DataType::Utf8, WindowFrameUnits::Range));
+        assert!(!keeps_frame(DataType::Decimal128(10, 2), WindowFrameUnits::Range));
+        assert!(keeps_frame(DataType::Utf8, WindowFrameUnits::Rows));
+        assert!(keeps_frame(DataType::Date32, WindowFrameUnits::Range));
+    }
+}

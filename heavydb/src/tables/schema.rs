@@ -1,0 +1,122 @@
+//! The catalog of a session of the dialect: its own tables and views over those of the session that it speaks in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::{Result, plan_err};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlanBuilder;
+
+use super::database::{Database, Entry};
+use super::rowid_table::RowidTable;
+use crate::dialect::{WITH_ROWID, rewrite};
+use crate::options::Options;
+use crate::planner::session_state;
+
+/// Views inside views above which one surely uses itself.
+const DEEPEST_VIEW: usize = 32;
+
+/// A session of the dialect over the tables of `database` and those of `base`.
+pub(super) fn session_over(base: &SessionState, database: &Arc<Database>, options: &Options, depth: usize) -> SessionState {
+    let names = &base.config().options().catalog;
+    let list = MemoryCatalogProviderList::new();
+    for name in base.catalog_list().catalog_names() {
+        let Some(catalog) = base.catalog_list().catalog(&name) else { continue };
+        let shown: Arc<dyn CatalogProvider> = if name == names.default_catalog {
+            Arc::new(OverlayCatalog {
+                below: Arc::clone(&catalog),
+                schema: names.default_schema.clone(),
+                over: Arc::new(OverlaySchema {
+                    below: catalog.schema(&names.default_schema),
+                    database: Arc::clone(database),
+                    base: base.clone(),
+                    options: options.clone(),
+                    depth,
+                }),
+            })
+        } else {
+            catalog
+        };
+        list.register_catalog(name, shown);
+    }
+    let state = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(Arc::new(list)).build();
+    session_state(state, options)
+}
+
+/// A catalog whose default schema shows the tables of the dialect first.
+#[derive(Debug)]
+struct OverlayCatalog {
+    below: Arc<dyn CatalogProvider>,
+    schema: String,
+    over: Arc<OverlaySchema>,
+}
+
+impl CatalogProvider for OverlayCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        self.below.schema_names()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == self.schema { Some(Arc::clone(&self.over) as Arc<dyn SchemaProvider>) } else { self.below.schema(name) }
+    }
+}
+
+/// Tables and views of the dialect, then those below.
+struct OverlaySchema {
+    below: Option<Arc<dyn SchemaProvider>>,
+    database: Arc<Database>,
+    base: SessionState,
+    options: Options,
+    depth: usize,
+}
+
+impl fmt::Debug for OverlaySchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OverlaySchema").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for OverlaySchema {
+    fn table_names(&self) -> Vec<String> {
+        let below = self.below.as_ref().map(|below| below.table_names()).unwrap_or_default();
+        let own = self.database.entries().into_iter().map(|(name, _)| name);
+        let mut names: Vec<String> = own.chain(below).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(plain) = name.strip_suffix(WITH_ROWID)
+            && let Some(Entry::Table(table)) = self.database.find(plain)
+        {
+            return Ok(Some(Arc::new(RowidTable::new(table))));
+        }
+        match self.database.find(name.strip_suffix(WITH_ROWID).unwrap_or(name)) {
+            Some(Entry::Table(table)) => Ok(Some(table)),
+            Some(Entry::View(view)) => {
+                if self.depth >= DEEPEST_VIEW {
+                    return plan_err!("the view '{name}' uses itself");
+                }
+                let session = session_over(&self.base, &self.database, &self.options, self.depth + 1);
+                let statement = datafusion::sql::parser::Statement::Statement(Box::new(rewrite(&view.query, &self.options)?.statement));
+                let plan = Box::pin(session.statement_to_plan(statement)).await?;
+                // Under an alias, names that come twice are told apart.
+                let plan = LogicalPlanBuilder::from(plan).alias(name)?.build()?;
+                Ok(Some(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+            }
+            None => match &self.below {
+                Some(below) => below.table(name).await,
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.database.find(name).is_some() || self.below.as_ref().is_some_and(|below| below.table_exist(name))
+    }
+}
