@@ -181,11 +181,19 @@ impl Engine {
     /// # Errors
     /// [`Error::Query`] with the position in `text`.
     pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
-        parse_in(text, self.dialect())
+        self.parse_next(text, &mut self.dialect())
+    }
+
+    /// Parses one of several texts that are run one after another; `dialect` goes from text to text, for any of them may change it.
+    ///
+    /// # Errors
+    /// As [`Engine::parse`].
+    pub fn parse_next(&self, text: &str, dialect: &mut SqlDialect) -> Result<Vec<Statement>> {
+        parse_in(text, dialect)
     }
 
     /// The SQL that statements of this session are written in.
-    fn dialect(&self) -> SqlDialect {
+    pub fn dialect(&self) -> SqlDialect {
         self.ctx.state().config().options().extensions.get::<SqlOptions>().map_or(self.config.dialect, |options| options.dialect)
     }
 

@@ -11,25 +11,24 @@ use crate::error::{Error, Position, Result};
 /// The setting that changes the dialect.
 const SETTING: &str = "tranchedb.dialect";
 
-/// Parses a whole text into its statements, of which the first is in `dialect`.
+/// Parses a whole text into its statements, of which the first is in `dialect`; `dialect` is then that of what comes after the text.
 ///
 /// # Errors
 /// [`Error::Query`] with the position in `text`. Statements of HeavyDB are read when they run.
-pub fn parse_in(text: &str, dialect: SqlDialect) -> Result<Vec<Statement>> {
-    if dialect == SqlDialect::TrancheDb && !text.to_lowercase().contains(SETTING) {
+pub fn parse_in(text: &str, dialect: &mut SqlDialect) -> Result<Vec<Statement>> {
+    if *dialect == SqlDialect::TrancheDb && !text.to_lowercase().contains(SETTING) {
         return parse(text);
     }
-    let mut dialect = dialect;
     let mut statements = Vec::new();
     for piece in split(text) {
         let position = Position { line: piece.place.line, column: piece.place.column };
-        if dialect == SqlDialect::HeavyDb && !starts_with_set(piece.text) {
+        if *dialect == SqlDialect::HeavyDb && !starts_with_set(piece.text) {
             statements.push(Statement { text: piece.text.to_owned(), position, command: Command::Heavy });
             continue;
         }
         for mut statement in parse(piece.text).map_err(|error| moved(error, position))? {
             statement.position = within(position, statement.position);
-            dialect = chosen(&statement).unwrap_or(dialect);
+            *dialect = chosen(&statement).unwrap_or(*dialect);
             statements.push(statement);
         }
     }
@@ -78,7 +77,7 @@ mod tests {
     #[test]
     fn a_setting_changes_the_dialect_of_what_follows() {
         let text = "SELECT 1;\nSET tranchedb.dialect = 'heavydb';\nCREATE TABLE t (a TEXT ENCODING DICT(8));\n SET tranchedb.dialect = 'tranchedb'; SELECT 2";
-        let found = parse_in(text, SqlDialect::TrancheDb).expect("statements");
+        let found = parse_in(text, &mut SqlDialect::default()).expect("statements");
         let kinds: Vec<_> = found.iter().map(|s| (matches!(s.command, Command::Heavy), s.position.line, s.position.column)).collect();
         assert_eq!(kinds, [(false, 1, 1), (false, 2, 1), (true, 3, 1), (false, 4, 2), (false, 4, 39)]);
     }
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn errors_tell_their_place_in_the_whole_text() {
         let text = "SET tranchedb.dialect = 'tranchedb';\n\nSELECT 1 +";
-        let Err(Error::Query(error)) = parse_in(text, SqlDialect::TrancheDb) else { panic!("no query error") };
+        let Err(Error::Query(error)) = parse_in(text, &mut SqlDialect::default()) else { panic!("no query error") };
         assert_eq!(error.position.map(|place| place.line), Some(3), "{error:?}");
     }
 }

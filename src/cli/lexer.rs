@@ -128,6 +128,9 @@ impl Lexer {
 
     /// The names of the `$name` placeholders in `text`, without the `$`.
     pub(crate) fn placeholders(&self, text: &str) -> BTreeSet<String> {
+        if !text.contains('$') {
+            return BTreeSet::new();
+        }
         let (tokens, _) = self.tokens(text);
         tokens
             .into_iter()

@@ -8,6 +8,7 @@
 //! | `calls` | calls of functions: units, renames, refusals |
 //! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
 //! | `likes` | `LIKE` with any escape and with sets |
+//! | `named` | the words of a statement, among which are the names of its columns |
 //! | `windows` | frames and forms of window functions |
 //! | `rowids` | `rowid` and fragments |
 //! | `selects` | names of the columns of a query, clauses that HeavyDB does not have |
@@ -15,6 +16,7 @@
 mod calls;
 mod choices;
 mod likes;
+mod named;
 mod nodes;
 mod rewrite;
 mod rowids;
@@ -24,6 +26,7 @@ mod tokens;
 mod windows;
 
 pub use choices::{Choices, choices};
+pub use named::NamedColumns;
 pub use rewrite::{Rewritten, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
 pub use split::{Piece, Place, split};

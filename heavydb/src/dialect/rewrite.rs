@@ -12,6 +12,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::named::NamedColumns;
 use super::nodes::{binary, call, case, literal, not, number, text, text_of};
 use super::{calls, likes, rowids, selects, tokens, windows};
 use crate::options::Options;
@@ -28,6 +29,8 @@ pub struct Rewritten {
     pub statement: Statement,
     /// The rules that changed it, each once, in the order in which they first fired.
     pub rules: Vec<&'static str>,
+    /// The words of the text; `None` where columns may matter that it does not name.
+    pub named: Option<NamedColumns>,
 }
 
 /// Parses and rewrites one statement of HeavyDB's text: a query, or what else the parser knows.
@@ -37,10 +40,12 @@ pub struct Rewritten {
 pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let (tokens, rules) = tokens::tokens(text)?;
     let names_rowids = rowids::are_named(&tokens);
+    let words = NamedColumns::of(&tokens);
     let mut statement = parse(tokens)?;
+    let named = words.unless_unnamed(&statement);
     let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, common: HashSet::new() };
     match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules }),
+        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, named }),
         ControlFlow::Break(error) => Err(*error),
     }
 }

@@ -139,23 +139,24 @@ macro_rules! push {
 }
 
 impl Column {
+    /// An empty column, without room: a table may have 25,000.
     fn of(data_type: &DataType) -> Result<Self> {
         Ok(match data_type {
-            DataType::Boolean => Self::Boolean(BooleanBuilder::new()),
-            DataType::Int8 => Self::Int8(Int8Builder::new()),
-            DataType::Int16 => Self::Int16(Int16Builder::new()),
-            DataType::Int32 => Self::Int32(Int32Builder::new()),
-            DataType::Int64 => Self::Int64(Int64Builder::new()),
-            DataType::Float32 => Self::Float32(Float32Builder::new()),
-            DataType::Float64 => Self::Float64(Float64Builder::new()),
-            DataType::Decimal128(_, scale) => Self::Decimal(Decimal128Builder::new().with_data_type(data_type.clone()), *scale),
+            DataType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(0)),
+            DataType::Int8 => Self::Int8(Int8Builder::with_capacity(0)),
+            DataType::Int16 => Self::Int16(Int16Builder::with_capacity(0)),
+            DataType::Int32 => Self::Int32(Int32Builder::with_capacity(0)),
+            DataType::Int64 => Self::Int64(Int64Builder::with_capacity(0)),
+            DataType::Float32 => Self::Float32(Float32Builder::with_capacity(0)),
+            DataType::Float64 => Self::Float64(Float64Builder::with_capacity(0)),
+            DataType::Decimal128(_, scale) => Self::Decimal(Decimal128Builder::with_capacity(0).with_data_type(data_type.clone()), *scale),
             DataType::Utf8View => Self::Text(StringViewBuilder::new()),
-            DataType::Date32 => Self::Date(Date32Builder::new()),
-            DataType::Time32(TimeUnit::Second) => Self::Time(Time32SecondBuilder::new()),
-            DataType::Timestamp(TimeUnit::Second, None) => Self::Second(TimestampSecondBuilder::new()),
-            DataType::Timestamp(TimeUnit::Millisecond, None) => Self::Millisecond(TimestampMillisecondBuilder::new()),
-            DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Microsecond(TimestampMicrosecondBuilder::new()),
-            DataType::Timestamp(TimeUnit::Nanosecond, None) => Self::Nanosecond(TimestampNanosecondBuilder::new()),
+            DataType::Date32 => Self::Date(Date32Builder::with_capacity(0)),
+            DataType::Time32(TimeUnit::Second) => Self::Time(Time32SecondBuilder::with_capacity(0)),
+            DataType::Timestamp(TimeUnit::Second, None) => Self::Second(TimestampSecondBuilder::with_capacity(0)),
+            DataType::Timestamp(TimeUnit::Millisecond, None) => Self::Millisecond(TimestampMillisecondBuilder::with_capacity(0)),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Microsecond(TimestampMicrosecondBuilder::with_capacity(0)),
+            DataType::Timestamp(TimeUnit::Nanosecond, None) => Self::Nanosecond(TimestampNanosecondBuilder::with_capacity(0)),
             DataType::List(element) => Self::List(Box::new(ListColumn::of(element, None)?)),
             DataType::FixedSizeList(element, length) => Self::List(Box::new(ListColumn::of(element, Some(*length))?)),
             other => Self::Unused(0, other.clone()),

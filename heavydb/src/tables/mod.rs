@@ -5,6 +5,7 @@
 //! | `statement`, `reader` | what a statement is, read word by word where the parser does not know it |
 //! | `definition` | `CREATE TABLE`: columns, encodings, options |
 //! | `table`, `database` | tables and views in memory, by name |
+//! | `narrow` | tables of very many columns, planned with those that a statement names |
 //! | `rowid_table` | a table with its hidden columns |
 //! | `schema` | the catalog of a session: these over the session's own |
 //! | `values`, `load` | the rows of an `INSERT`, straight from its text into columns |
@@ -17,6 +18,7 @@ mod change;
 mod database;
 mod definition;
 mod load;
+mod narrow;
 mod reader;
 mod rowid_table;
 mod schema;

@@ -11,8 +11,9 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlanBuilder;
 
 use super::database::{Database, Entry};
+use super::narrow::{NAMED, narrowed};
 use super::rowid_table::RowidTable;
-use crate::dialect::{WITH_ROWID, rewrite};
+use crate::dialect::{Rewritten, WITH_ROWID, rewrite};
 use crate::options::Options;
 use crate::planner::session_state;
 
@@ -97,14 +98,15 @@ impl SchemaProvider for OverlaySchema {
             return Ok(Some(Arc::new(RowidTable::new(table))));
         }
         match self.database.find(name.strip_suffix(WITH_ROWID).unwrap_or(name)) {
-            Some(Entry::Table(table)) => Ok(Some(table)),
+            Some(Entry::Table(table)) => Ok(Some(narrowed(table))),
             Some(Entry::View(view)) => {
                 if self.depth >= DEEPEST_VIEW {
                     return plan_err!("the view '{name}' uses itself");
                 }
                 let session = session_over(&self.base, &self.database, &self.options, self.depth + 1);
-                let statement = datafusion::sql::parser::Statement::Statement(Box::new(rewrite(&view.query, &self.options)?.statement));
-                let plan = Box::pin(session.statement_to_plan(statement)).await?;
+                let Rewritten { statement, named, .. } = rewrite(&view.query, &self.options)?;
+                let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+                let plan = NAMED.scope(named.map(Arc::new), Box::pin(session.statement_to_plan(statement))).await?;
                 // Under an alias, names that come twice are told apart.
                 let plan = LogicalPlanBuilder::from(plan).alias(name)?.build()?;
                 Ok(Some(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))

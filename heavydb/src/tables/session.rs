@@ -13,6 +13,7 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use super::database::{Database, Entry, View};
 use super::definition::TableDefinition;
 use super::load::{load_values, target_places, with_defaults};
+use super::narrow::{NAMED, whole_table};
 use super::schema::session_over;
 use super::statement::{Alteration, Statement};
 use super::table::HeavyTable;
@@ -128,8 +129,12 @@ impl HeavySession {
     /// # Errors
     /// As [`HeavySession::run`].
     pub async fn plan(&self, text: &str) -> Result<(LogicalPlan, Vec<&'static str>)> {
-        let Rewritten { statement, rules } = rewrite(text, &self.options)?;
-        Ok((self.plan_rewritten(statement).await?, rules))
+        let Rewritten { statement, rules, named } = rewrite(text, &self.options)?;
+        if let Some(plan) = whole_table(&statement, |name| self.database.table(name).ok())? {
+            return Ok((plan, rules));
+        }
+        let plan = NAMED.scope(named.map(Arc::new), Box::pin(self.plan_rewritten(statement))).await?;
+        Ok((plan, rules))
     }
 
     /// Plans a query that is rewritten already.

@@ -11,6 +11,7 @@ use crate::catalog::{Command, Statement};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::lexer::Lexer;
 use crate::cli::session::{SourceText, located};
+use crate::config::SqlDialect;
 use crate::engine::{Engine, Parameters};
 use crate::error::Position;
 
@@ -103,11 +104,12 @@ pub(crate) fn prepare(sources: &[ScriptSource], bindings: &[(String, String)], e
     let texts: Vec<(Header, BTreeSet<String>)> =
         loaded.iter().map(|(_, source)| (Header::parse(&source.text), lexer.placeholders(&source.text))).collect();
     refuse_unknown(&texts, bindings)?;
+    let mut dialect = engine.dialect();
     loaded
         .into_iter()
         .zip(texts)
         .map(|((name, source), (header, used))| {
-            let statements = match parse(engine, &source) {
+            let statements = match parse(engine, &source, &mut dialect) {
                 Ok(statements) => statements,
                 Err(failure) => return Ok(Err(failure)),
             };
@@ -123,14 +125,14 @@ pub(crate) fn prepare(sources: &[ScriptSource], bindings: &[(String, String)], e
 /// As [`prepare`], and a script that cannot be parsed.
 pub(crate) fn prepare_one(source: &ScriptSource, engine: &Engine, bound: &Parameters) -> Result<Prepared> {
     let (name, source) = source.load()?;
-    let statements = parse(engine, &source)?;
+    let statements = parse(engine, &source, &mut engine.dialect())?;
     let header = Header::parse(&source.text);
     let prepared = Prepared { name, source, header, statements, parameters: bound.clone(), replaced_tables: BTreeMap::new() };
     prepared.bind(&[], &BTreeSet::new())
 }
 
-fn parse(engine: &Engine, source: &SourceText) -> Result<Vec<Statement>> {
-    engine.parse(&source.text).map_err(|error| located(error, source, Position { line: 1, column: 1 }))
+fn parse(engine: &Engine, source: &SourceText, dialect: &mut SqlDialect) -> Result<Vec<Statement>> {
+    engine.parse_next(&source.text, dialect).map_err(|error| located(error, source, Position { line: 1, column: 1 }))
 }
 
 fn is_bound(parameters: &Parameters, name: &str) -> bool {
