@@ -37,11 +37,14 @@
 //!     of columns in one `SELECT` are one pass of the operator that [`exec::WideCorrelation`] places. Elsewhere the finance functions of
 //!     `datafusion-functions-finance` run as group accumulators over one state per group; the rule `SingleStage` spares those that keep rows a second stage, `StreamTimeOrder` lets path metrics keep O(1) where rows arrive in
 //!     order, and `StreamIndicators` runs window indicators in batches.
-//! 12. Rows stream out of the DataFrame; the command line prints them as they come.
+//! 12. Under `SET tranchedb.dialect = 'heavydb'` a statement goes another way until it is planned: [`Engine::heavydb`] gives a session of
+//!     `datafusion-heavydb`, which rewrites the text, knows that dialect's functions alone and keeps its tables in memory. [`Engine::replay`]
+//!     runs the queries of a HeavyDB server in it and compares the rows.
+//! 13. Rows stream out of the DataFrame; the command line prints them as they come.
 //!
 //! # Layers
 //!
-//! `cli → engine → catalog → ingest → exec → {storage, gpu} → {config, error}`: a module imports only from those to its right.
+//! `cli → engine → heavydb → catalog → ingest → exec → {storage, gpu} → {config, error}`: a module imports only from those to its right.
 
 pub mod catalog;
 pub mod cli;
