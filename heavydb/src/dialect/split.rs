@@ -57,8 +57,18 @@ fn after_line(bytes: &[u8], at: usize) -> usize {
     bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length + 1)
 }
 
+/// Comments lie in one another, as the tokenizer has them.
 fn after_comment(bytes: &[u8], at: usize) -> usize {
-    bytes[at + 2..].windows(2).position(|pair| pair == b"*/").map_or(bytes.len(), |length| at + length + 4)
+    let (mut depth, mut at) = (0_usize, at);
+    while let Some(pair) = bytes.get(at..at + 2) {
+        match pair {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" if depth == 1 => return at + 2,
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 fn placed(text: &str, pieces: Vec<std::ops::Range<usize>>) -> Vec<Piece<'_>> {
@@ -85,13 +95,13 @@ mod tests {
     fn quotes_and_comments_hide_semicolons() {
         let text = "SELECT ';' ;\n-- no; statement\n  SELECT \"a;b\" /* ; */, 'it''s;'; ; /*+ hint */ SELECT 2";
         let found: Vec<_> = split(text).iter().map(|piece| (piece.text, piece.place.line, piece.place.column)).collect();
-        let expected = [("SELECT ';'", 1, 1), ("SELECT \"a;b\" /* ; */, 'it''s;'", 3, 3), ("SELECT 2", 3, 51)];
+        let expected = [("SELECT ';'", 1, 1), ("SELECT \"a;b\" /* ; */, 'it''s;'", 3, 3), ("SELECT 2", 3, 49)];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn what_does_not_end_is_one_statement() {
-        for text in ["SELECT 'a; b", "SELECT \"a; b", "SELECT 1 /* ; b", "SELECT 1 -- ;"] {
+        for text in ["SELECT 'a; b", "SELECT \"a; b", "SELECT 1 /* ; b", "SELECT 1 -- ;", "SELECT /* a /* b */ ; */ 1"] {
             assert_eq!(split(text).len(), 1, "{text}");
         }
         assert!(split(" \n-- nothing").is_empty());
