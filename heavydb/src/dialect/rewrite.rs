@@ -1,6 +1,6 @@
 //! The tree of a statement, with forms that DataFusion reads in another way or not at all replaced.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
@@ -28,6 +28,8 @@ pub struct Rewritten {
     pub statement: Statement,
     /// The rules that changed it, each once, in the order in which they first fired.
     pub rules: Vec<&'static str>,
+    /// Aliases of the outermost query as they were typed, by their form in lower case.
+    pub aliases: HashMap<String, String>,
 }
 
 /// Parses and rewrites one statement of HeavyDB's text: a query, or what else the parser knows.
@@ -38,9 +40,10 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let (tokens, rules) = tokens::tokens(text)?;
     let names_rowids = rowids::are_named(&tokens);
     let mut statement = parse(tokens)?;
+    let aliases = selects::aliases(&statement, text);
     let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, common: HashSet::new() };
     match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules }),
+        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, aliases }),
         ControlFlow::Break(error) => Err(*error),
     }
 }

@@ -9,6 +9,7 @@ use super::casts::cast_call;
 use super::kinds::{Kind, floating};
 use super::moments::{coarser, compared as exactly, digits};
 use crate::refusal::Refusal;
+use crate::types::heavy_type::ENCODING_KEY;
 
 /// `left op right`.
 ///
@@ -122,8 +123,13 @@ pub(super) fn as_type(expr: Expr, data_type: &DataType) -> Expr {
 /// `''` against a text of a dictionary, which has no empty texts.
 fn compares_with_empty(literal: &Expr, other: &FieldRef, expr: &Expr) -> bool {
     let is_empty = matches!(literal, Expr::Literal(value, _) if value.try_as_str().flatten() == Some(""));
-    let is_dictionary = other.is_nullable() && !other.metadata().contains_key("heavydb.encoding");
+    let is_dictionary = other.is_nullable() && !keeps_empty(other);
     is_empty && is_dictionary && !matches!(expr, Expr::Literal(..))
+}
+
+/// Whether a text is of a column of ENCODING NONE.
+pub(super) fn keeps_empty(field: &FieldRef) -> bool {
+    field.metadata().get(ENCODING_KEY).is_some_and(|encoding| encoding == "none")
 }
 
 /// A text literal in the type of the other side.

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit, when};
 
 use super::arithmetic::wider;
 use super::casts::cast_call;
-use super::comparisons::{as_type, compared};
+use super::comparisons::{as_type, compared, keeps_empty};
 use super::kinds::Kind;
 use super::moments::{digits, interval_of};
 use super::operators::narrow_literal;
@@ -22,9 +22,9 @@ pub(super) fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::Case(case) => typed_case(case, schema),
         Expr::ScalarFunction(mut call) if call.func.name() == "coalesce" => {
-            let target = Target::of(&call.args, schema)?;
-            call.args = call.args.into_iter().map(|result| target.convert(result, schema)).collect::<Result<_>>()?;
-            Ok(target.mark(Expr::ScalarFunction(call)))
+            let last = call.args.pop().map(Box::new);
+            let branch = |result: Expr| (Box::new(result.clone().is_not_null()), Box::new(result));
+            typed_case(Case { expr: None, when_then_expr: call.args.into_iter().map(branch).collect(), else_expr: last }, schema)
         }
         Expr::ScalarFunction(call) if call.func.name() == "nullif" => match <[Expr; 2]>::try_from(call.args) {
             Ok([value, other]) => {
@@ -114,7 +114,7 @@ impl Target {
             // An empty text has no place in the dictionary of the results.
             Self::Text => match &result {
                 Expr::Literal(value, _) if value.try_as_str().flatten() == Some("") => Ok(lit(ScalarValue::Utf8(None))),
-                _ if field.metadata().contains_key("heavydb.encoding") || !field.is_nullable() && !matches!(result, Expr::Literal(..)) => {
+                _ if keeps_empty(&field) => {
                     let empty = result.clone().eq(lit(""));
                     Ok(when(empty, lit(ScalarValue::Null)).otherwise(result)?)
                 }

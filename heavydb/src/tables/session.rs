@@ -11,7 +11,8 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 
 use super::database::{Database, Entry, View};
-use super::definition::TableDefinition;
+use super::definition::{SPELLING, TableDefinition};
+use super::headers::with_headers;
 use super::load::{load_values, target_places, with_defaults};
 use super::schema::session_over;
 use super::statement::{Alteration, Statement};
@@ -123,13 +124,13 @@ impl HeavySession {
         &self.database
     }
 
-    /// Plans a query and tells the rules that fired.
+    /// Plans a query, its columns under the names that HeavyDB shows, and tells the rules that fired.
     ///
     /// # Errors
     /// As [`HeavySession::run`].
     pub async fn plan(&self, text: &str) -> Result<(LogicalPlan, Vec<&'static str>)> {
-        let Rewritten { statement, rules } = rewrite(text, &self.options)?;
-        Ok((self.plan_rewritten(statement).await?, rules))
+        let Rewritten { statement, rules, aliases } = rewrite(text, &self.options)?;
+        Ok((with_headers(self.plan_rewritten(statement).await?, &aliases)?, rules))
     }
 
     /// Plans a query that is rewritten already.
@@ -239,7 +240,12 @@ fn appended(table: &HeavyTable, batches: &[RecordBatch]) -> Result<Option<String
 /// The column that `CREATE TABLE ... AS` makes of one of its query.
 fn stored_field(field: &Field) -> Result<Field> {
     match HeavyType::of(field) {
-        Some(heavy) => Ok(heavy.field(field.name(), true)),
+        Some(heavy) => {
+            let stored = heavy.field(&field.name().to_lowercase(), true);
+            let spelling = [(SPELLING.to_owned(), field.name().clone())];
+            let metadata = stored.metadata().clone().into_iter().chain(spelling).collect();
+            Ok(stored.with_metadata(metadata))
+        }
         None => Err(Refusal::new(format!("column {}", field.name()), format!("HeavyDB has no type {}", field.data_type())).into()),
     }
 }
