@@ -1,12 +1,12 @@
 //! The tree of a statement, with forms that DataFusion reads in another way or not at all replaced.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Interval, Query, Select,
-    Statement, Subscript, TableFactor, TrimWhereField, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Statement, Subscript, TableFactor, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -31,6 +31,8 @@ pub struct Rewritten {
     pub rules: Vec<&'static str>,
     /// The words of the text; `None` where columns may matter that it does not name.
     pub named: Option<NamedColumns>,
+    /// Aliases of the outermost query as they were typed, by their form in lower case.
+    pub aliases: HashMap<String, String>,
 }
 
 /// Parses and rewrites one statement of HeavyDB's text: a query, or what else the parser knows.
@@ -43,9 +45,10 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let words = NamedColumns::of(&tokens);
     let mut statement = parse(tokens)?;
     let named = words.unless_unnamed(&statement);
+    let aliases = selects::aliases(&statement, text);
     let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, common: HashSet::new() };
     match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, named }),
+        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, named, aliases }),
         ControlFlow::Break(error) => Err(*error),
     }
 }
@@ -133,8 +136,12 @@ impl Rewriter<'_> {
         match expr {
             Expr::Function(function) => {
                 windows::rewrite_window(function, self)?;
+                let is_typed = matches!(function.name.to_string().to_lowercase().as_str(), "coalesce" | "nullif");
                 if let Some(replaced) = calls::rewrite_call(function, self)? {
                     *expr = replaced;
+                }
+                if is_typed || matches!(expr, Expr::Case { .. }) {
+                    of_one_type(expr);
                 }
                 return Ok(());
             }
@@ -146,12 +153,22 @@ impl Rewriter<'_> {
             }
             _ => {}
         }
+        let is_case = matches!(expr, Expr::Case { .. });
         if let Some((rule, replaced)) = special_form(expr)? {
             self.fired(rule);
             *expr = replaced;
         }
+        if is_case {
+            of_one_type(expr);
+        }
         Ok(())
     }
+}
+
+/// Tells the planner to bring results together in HeavyDB's common type: `CASE ... END -> NULL`, an operator that HeavyDB does not have.
+fn of_one_type(expr: &mut Expr) {
+    let plain = std::mem::replace(expr, literal(Value::Null));
+    *expr = Expr::Nested(Box::new(binary(plain, BinaryOperator::Arrow, literal(Value::Null))));
 }
 
 /// What takes the place of a form with a syntax of its own, and the rule; `None` where it stays.
@@ -162,7 +179,9 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         Expr::TypedString(typed) => ("D18", typed_text(typed)?),
         Expr::Interval(interval) => ("D19", interval_literal(interval)?),
         Expr::Between { expr, negated, low, high } => ("D3", between(expr, *negated, low, high)),
-        Expr::InList { expr, list, negated } if list.len() <= LONG_LIST || !is_plain(list) => ("D3", in_list(expr, list, *negated)),
+        Expr::InList { expr, list, negated } if list.len() <= LONG_LIST || !list.iter().all(is_literal) => {
+            ("D3", in_list(expr, list, *negated))
+        }
         Expr::Case { operand: Some(operand), conditions, else_result, .. } => {
             let branch = |when: &sqlparser::ast::CaseWhen| {
                 (binary((**operand).clone(), BinaryOperator::Eq, when.condition.clone()), when.result.clone())
@@ -209,16 +228,25 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
                 },
             )
         }
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if !fits(digits) => {
+            return Err(Refusal::new(digits, "HeavyDB's numbers have at most 18 digits, whole ones 64 bits").into());
+        }
+        Expr::BinaryOp { op: op @ (BinaryOperator::Spaceship | BinaryOperator::Arrow), .. } => {
+            return Err(Refusal::new(op, "HeavyDB has no such operator").into());
+        }
         Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
         _ => return Ok(None),
     };
     Ok(Some(replaced))
 }
 
-/// Whether a long list is one whose values every engine compares alike: whole numbers, or texts.
-fn is_plain(list: &[Expr]) -> bool {
-    let whole = |expr: &Expr| matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.bytes().all(|b| b.is_ascii_digit()));
-    list.iter().all(whole) || list.iter().all(|expr| text_of(expr).is_some())
+/// Whether an item of a long list is a literal, which the planner brings to the type of what is looked for.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) => true,
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_literal(expr),
+        _ => false,
+    }
 }
 
 /// `cast_as(x, 'TYPE')`, `try_cast_as(x, 'TYPE')`.
@@ -228,6 +256,17 @@ fn cast(kind: &CastKind, expr: &Expr, data_type: &sqlparser::ast::DataType) -> E
         CastKind::TryCast | CastKind::SafeCast => "try_cast_as",
     };
     call(name, vec![expr.clone(), text(data_type.to_string())])
+}
+
+/// Whether a literal without exponent is a BIGINT or a DECIMAL of HeavyDB.
+fn fits(digits: &str) -> bool {
+    match digits.split_once('.') {
+        None => digits.parse::<i64>().is_ok(),
+        Some((whole, fraction)) => {
+            let significant = if whole.bytes().all(|b| b == b'0') { fraction.trim_start_matches('0') } else { fraction };
+            fraction.len() <= 18 && whole.trim_start_matches('0').len() + significant.len() <= 18
+        }
+    }
 }
 
 /// The unit of an `EXTRACT`, in lower case.
@@ -273,16 +312,22 @@ fn between(expr: &Expr, negated: bool, low: &Expr, high: &Expr) -> Expr {
     if negated { not(inside) } else { inside }
 }
 
-/// `x = a OR x = b ...`, so that each comparison has HeavyDB's types.
+/// `x <=> a OR x <=> b ...`, so that each comparison has HeavyDB's types; the operator, which HeavyDB does not have, is `=` of a member.
 fn in_list(expr: &Expr, list: &[Expr], negated: bool) -> Expr {
-    let equals = list.iter().map(|value| binary(expr.clone(), BinaryOperator::Eq, value.clone()));
-    let any = equals.reduce(|left, right| Expr::BinaryOp {
-        left: Box::new(left),
-        op: BinaryOperator::Or,
-        right: Box::new(super::nodes::nested(right)),
-    });
-    let any = any.map_or_else(|| literal(Value::Boolean(false)), |any| Expr::Nested(Box::new(any)));
+    let any = any_of(expr, list);
     if negated { not(any) } else { any }
+}
+
+/// Halves of halves: a long list makes no deep tree.
+fn any_of(expr: &Expr, list: &[Expr]) -> Expr {
+    match list {
+        [] => literal(Value::Boolean(false)),
+        [value] => Expr::Nested(Box::new(binary(expr.clone(), BinaryOperator::Spaceship, value.clone()))),
+        _ => {
+            let (left, right) = list.split_at(list.len() / 2);
+            Expr::Nested(Box::new(binary(any_of(expr, left), BinaryOperator::Or, any_of(expr, right))))
+        }
+    }
 }
 
 fn rounding(name: &str, expr: &Expr, field: &CeilFloorKind) -> Result<Expr> {

@@ -1,9 +1,11 @@
 //! Queries as a whole: clauses that HeavyDB does not have, and the names of their columns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use datafusion::error::Result;
-use sqlparser::ast::{Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias};
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias,
+};
 
 use super::rewrite::Rewriter;
 use crate::refusal::Refusal;
@@ -73,6 +75,34 @@ pub(super) fn name_columns(select: &mut Select, rewriter: &mut Rewriter<'_>) {
             alias_as(item, &free);
         }
         taken.insert(free);
+    }
+}
+
+/// Aliases of the outermost query with capital letters, by their form in lower case.
+pub(super) fn aliases(statement: &Statement, text: &str) -> HashMap<String, String> {
+    let Statement::Query(query) = statement else { return HashMap::new() };
+    let Some(select) = first_select(&query.body) else { return HashMap::new() };
+    let mut quoted = None;
+    let mut found = HashMap::new();
+    for item in &select.projection {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+        let lower = alias.value.to_lowercase();
+        let spelled = match alias.quote_style {
+            None => Some(alias.value.clone()),
+            Some(_) => quoted.get_or_insert_with(|| super::tokens::spellings(text)).get(&lower).cloned(),
+        };
+        found.extend(spelled.filter(|spelled| *spelled != lower).map(|spelled| (lower, spelled)));
+    }
+    found
+}
+
+/// The query that names the columns.
+fn first_select(body: &SetExpr) -> Option<&Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Words of HeavyDB that the parser's grammar lacks, mended in the list of tokens.
 
+use std::collections::HashMap;
+
 use datafusion::error::{DataFusionError, Result};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
@@ -20,6 +22,19 @@ const TOKEN_RULES: &[TokenRule] = &[
     TokenRule { name: "ANY without parentheses", apply: parenthesize_any },
     TokenRule { name: "bare interval", apply: |tokens| quote_interval_numbers(tokens) },
 ];
+
+/// Quoted names with capital letters, by their form in lower case.
+pub(super) fn spellings(text: &str) -> HashMap<String, String> {
+    if !text.contains('"') {
+        return HashMap::new();
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().unwrap_or_default();
+    let quoted = tokens.into_iter().filter_map(|token| match token {
+        Token::Word(word) if word.quote_style.is_some() => Some((word.value.to_lowercase(), word.value)),
+        _ => None,
+    });
+    quoted.filter(|(lower, spelled)| lower != spelled).collect()
+}
 
 /// The tokens of a statement in the parser's grammar, and the rules that changed something.
 ///

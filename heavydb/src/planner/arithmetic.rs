@@ -7,8 +7,9 @@ use datafusion::arrow::compute::kernels::{cmp, numeric};
 use datafusion::arrow::compute::{nullif, try_binary};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field};
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs};
+use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs};
 
 use crate::functions::scalar::{ScalarFunction, of_type};
 use crate::refusal::Refusal;
@@ -28,6 +29,11 @@ pub(super) const DIVIDE_OR_NULL: ScalarFunction = operator("divide_or_null", lar
 /// As [`MODULO`], NULL where the divisor is zero.
 pub(super) const MODULO_OR_NULL: ScalarFunction = operator("modulo_or_null", larger_scale, |args| divided(args, false, numeric::rem));
 
+/// As [`DIVIDE`], for the rows alone where a third argument is true; NULL in the others.
+pub(super) const DIVIDE_WHERE: ScalarFunction = guarded("divide_where", |args| divided(args, true, numeric::div));
+/// As [`MODULO`], for the rows alone where a third argument is true; NULL in the others.
+pub(super) const MODULO_WHERE: ScalarFunction = guarded("modulo_where", |args| divided(args, true, numeric::rem));
+
 /// A checked operation on two columns of one type.
 type Native = fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>;
 /// An operation on the unscaled values of two decimals with the scales of both; the result has that of [`larger_scale`] or
@@ -40,6 +46,15 @@ const fn operator(
     evaluate: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
 ) -> ScalarFunction {
     ScalarFunction { name, arguments: same_type, result, evaluate }
+}
+
+const fn guarded(name: &'static str, evaluate: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>) -> ScalarFunction {
+    ScalarFunction { name, arguments: same_type_and_guard, result: larger_scale, evaluate }
+}
+
+fn same_type_and_guard(types: &[DataType]) -> Result<Vec<DataType>> {
+    let [sides @ .., _] = types else { return plan_err!("a guarded division has three arguments") };
+    Ok(same_type(sides)?.into_iter().chain([DataType::Boolean]).collect())
 }
 
 /// Both sides in one type; decimals keep their scales.
@@ -158,10 +173,22 @@ fn decimal_quotient(left: i128, right: i128, (left_scale, right_scale): (i8, i8)
 }
 
 fn divided(args: &ScalarFunctionArgs, zero_fails: bool, native: Native) -> Result<ColumnarValue> {
+    let mut args = args.clone();
+    if let Some(guard) = args.args.get(2) {
+        // Where the guard is not true there is no divisor.
+        let rows = if args.args[1..].iter().any(|value| matches!(value, ColumnarValue::Array(_))) { args.number_rows } else { 1 };
+        let skipped: BooleanArray = guard.to_array(rows)?.as_boolean().iter().map(|guard| Some(guard != Some(true))).collect();
+        let divisor = nullif(&args.args[1].to_array(rows)?, &skipped)?;
+        let is_constant = !matches!(args.args[1], ColumnarValue::Array(_)) && !matches!(guard, ColumnarValue::Array(_));
+        args.args[1] = match is_constant {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&divisor, 0)?),
+            false => ColumnarValue::Array(divisor),
+        };
+        args.args.truncate(2);
+    }
     let divisor = args.args[1].to_array(1)?;
     let zero = Scalar::new(ScalarValue::new_zero(divisor.data_type())?.to_array()?);
     let zeros: BooleanArray = cmp::eq(&divisor, &zero)?;
-    let mut args = args.clone();
     if zeros.true_count() > 0 {
         if zero_fails {
             return exec_err!("division by zero");
@@ -173,6 +200,49 @@ fn divided(args: &ScalarFunctionArgs, zero_fails: bool, native: Native) -> Resul
         };
     }
     checked(&args, native, decimal_quotient)
+}
+
+/// Whether a quotient of decimals is no quotient of constants, or one that comes out even in the larger scale: HeavyDB computes constants
+/// before it knows how many digits to keep.
+pub(super) fn is_sure_quotient(left: &Expr, right: &Expr) -> bool {
+    if !(is_constant(left) && is_constant(right)) {
+        return true;
+    }
+    let (Some((left, left_scale)), Some((right, right_scale))) = (constant(left), constant(right)) else { return false };
+    let exponent = left_scale.max(right_scale) + right_scale - left_scale;
+    let scaled = power_of_ten(exponent).and_then(|power| left.checked_mul(power));
+    // By zero the division itself says so.
+    scaled.is_some_and(|scaled| right == 0 || scaled % right == 0)
+}
+
+/// Whether an expression has the same value in every row.
+fn is_constant(expr: &Expr) -> bool {
+    let varies =
+        |part: &Expr| Ok(!matches!(part, Expr::Literal(..) | Expr::Negative(_) | Expr::Cast(_) | Expr::ScalarFunction(_) | Expr::Case(_)));
+    !expr.exists(varies).unwrap_or(true)
+}
+
+/// The value of an exact constant and its scale.
+fn constant(expr: &Expr) -> Option<(i128, i8)> {
+    match expr {
+        Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some((i128::from(*value), 0)),
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) => Some((i128::from(*value), 0)),
+        Expr::Literal(ScalarValue::Decimal128(Some(value), _, scale), _) => Some((*value, *scale)),
+        Expr::Negative(inner) => constant(inner).map(|(value, scale)| (-value, scale)),
+        Expr::ScalarFunction(call) => {
+            let [left, right] = call.args.as_slice() else { return None };
+            let ((left, left_scale), (right, right_scale)) = (constant(left)?, constant(right)?);
+            let (scales, larger) = ((left_scale, right_scale), left_scale.max(right_scale));
+            match call.func.name() {
+                name if name == ADD.name => Some((decimal_sum::<1>(left, right, scales)?, larger)),
+                name if name == SUBTRACT.name => Some((decimal_sum::<-1>(left, right, scales)?, larger)),
+                name if name == MULTIPLY.name => Some((left.checked_mul(right)?, left_scale + right_scale)),
+                name if name == DIVIDE.name => Some((decimal_quotient(left, right, scales)?, larger)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

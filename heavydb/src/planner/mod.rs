@@ -3,6 +3,10 @@
 //! | part | what |
 //! |---|---|
 //! | `operators` | binary operators: which types meet in which |
+//! | `kinds` | families of types |
+//! | `comparisons` | `=`, `<`, `IN` and others |
+//! | `results` | the one type of the results of CASE, COALESCE, NULLIF |
+//! | `guards` | the last look at a plan |
 //! | `arithmetic` | checked `+ - * / %` of numbers |
 //! | `moments` | dates, times and intervals in operators |
 //! | `subqueries` | `IN (SELECT ...)` outside conditions |
@@ -10,9 +14,12 @@
 
 mod arithmetic;
 mod casts;
+mod comparisons;
 mod guards;
+mod kinds;
 mod moments;
 mod operators;
+mod results;
 mod subqueries;
 
 use std::sync::{Arc, LazyLock};

@@ -74,6 +74,16 @@ pub(super) fn planned(op: &BinaryOperator, left: Side, right: Side) -> Result<Ex
     Ok(function.udf().call(vec![first.constant(), second.constant()]))
 }
 
+/// A number as an interval of a kind.
+pub(super) fn interval_of(kind: IntervalKind, expr: Expr) -> Expr {
+    let name = match kind {
+        IntervalKind::DayTime => "day_time_interval",
+        IntervalKind::YearMonth => "year_month_interval",
+    };
+    let function = INTERVAL_FUNCTIONS.iter().find(|function| function.name == name);
+    function.map_or(expr.clone(), |function| function.udf().call(vec![expr]))
+}
+
 /// Digits of the seconds.
 pub(super) fn digits(unit: TimeUnit) -> u8 {
     match unit {
@@ -91,7 +101,7 @@ pub(super) fn coarser(expr: Expr, unit: TimeUnit) -> Result<Expr> {
 
 /// Which of two timestamps of different precision is later: -1, 0 or 1. Exact for all of them: the finer unit need not hold the coarser
 /// one's range.
-const INSTANT_ORDER: ScalarFunction = ScalarFunction {
+pub(super) const INSTANT_ORDER: ScalarFunction = ScalarFunction {
     name: "instant_order",
     arguments: |types| expect_count("a comparison", types, 2..=2).map(|()| types.to_vec()),
     result: |_| of_type(DataType::Int8),

@@ -1,19 +1,25 @@
 //! Binary operators with HeavyDB's types: what is compared, added or joined with `AND` is decided while the statement is planned, before
 //! DataFusion brings both sides to a type of its own choice.
 
-use datafusion::arrow::datatypes::{DataType, FieldRef, TimeUnit};
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, binary_expr, cast, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, binary_expr, lit};
 use sqlparser::ast::BinaryOperator;
 
-use super::arithmetic::{ADD, DIVIDE, DIVIDE_OR_NULL, MODULO, MODULO_OR_NULL, MULTIPLY, SUBTRACT};
+use super::arithmetic::{
+    ADD, DIVIDE, DIVIDE_OR_NULL, DIVIDE_WHERE, MODULO, MODULO_OR_NULL, MODULO_WHERE, MULTIPLY, SUBTRACT, is_sure_quotient,
+};
 use super::casts::cast_call;
-use super::moments::{Side, coarser, compared as exactly, digits, planned};
+use super::comparisons::{as_type, compared, equals_member};
+use super::kinds::{Kind, floating};
+use super::moments::{Side, planned};
+use super::results::typed;
+use crate::functions::scalar::ScalarFunction;
 use crate::functions::strings::concat;
 use crate::options::Options;
 use crate::refusal::Refusal;
-use crate::types::interval::IntervalKind;
 
 /// Plans binary operators.
 #[derive(Debug)]
@@ -28,11 +34,14 @@ impl ExprPlanner for Operators {
             BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide | BinaryOperator::Modulo => {
                 self.arithmetic(&op, &left, &right, schema)?
             }
-            BinaryOperator::And => deferred(left.clone(), right.clone(), false)?,
-            BinaryOperator::Or => deferred(left.clone(), right.clone(), true)?,
+            BinaryOperator::And => deferred(&left, &right, false)?,
+            BinaryOperator::Or => deferred(&left, &right, true)?,
+            // What the rewriting of HeavyDB's text leaves of CASE, COALESCE, NULLIF and of IN.
+            BinaryOperator::Arrow => Some(typed(left.clone(), schema)?),
+            BinaryOperator::Spaceship => Some(equals_member(&left, &right, schema)?),
             BinaryOperator::StringConcat => Some(concat().call(vec![as_text(&left, schema)?, as_text(&right, schema)?])),
             _ => match comparison(&op) {
-                Some(operator) => compared(operator, &left, &right, schema)?,
+                Some(operator) => Some(compared(&left, operator, &right, schema)?),
                 None => None,
             },
         };
@@ -52,52 +61,6 @@ fn comparison(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
-/// What an operator sees of a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Null,
-    Boolean,
-    Whole,
-    Decimal,
-    Float,
-    Double,
-    Text,
-    Date,
-    Time,
-    Timestamp(TimeUnit),
-    Interval,
-    Other,
-}
-
-impl Kind {
-    fn of(field: &FieldRef) -> Self {
-        if IntervalKind::of(field).is_some() {
-            return Self::Interval;
-        }
-        match field.data_type() {
-            DataType::Null => Self::Null,
-            DataType::Boolean => Self::Boolean,
-            DataType::Decimal128(..) | DataType::Decimal256(..) => Self::Decimal,
-            DataType::Float32 => Self::Float,
-            DataType::Float64 => Self::Double,
-            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Dictionary(..) => Self::Text,
-            DataType::Date32 => Self::Date,
-            DataType::Time32(_) | DataType::Time64(_) => Self::Time,
-            DataType::Timestamp(unit, _) => Self::Timestamp(*unit),
-            whole if whole.is_integer() => Self::Whole,
-            _ => Self::Other,
-        }
-    }
-
-    fn is_number(self) -> bool {
-        matches!(self, Self::Whole | Self::Decimal | Self::Float | Self::Double)
-    }
-
-    fn is_moment(self) -> bool {
-        matches!(self, Self::Date | Self::Timestamp(_))
-    }
-}
-
 impl Operators {
     fn arithmetic(&self, op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         let (left, right) = (narrow_literal(left), narrow_literal(right));
@@ -110,6 +73,18 @@ impl Operators {
                 planned(op, Side { expr: left, field: left_field }, Side { expr: right, field: right_field }).map(Some)
             }
             (Kind::Null, Kind::Null) => Ok(None),
+            (a, b) if *op == BinaryOperator::Modulo && [a, b].iter().any(|kind| !matches!(kind, Kind::Whole | Kind::Null)) => {
+                Err(Refusal::new(format!("{left} % {right}"), "HeavyDB takes the remainder of whole numbers alone").into())
+            }
+            (Kind::Decimal, Kind::Decimal | Kind::Whole) | (Kind::Whole, Kind::Decimal)
+                if *op == BinaryOperator::Divide && !is_sure_quotient(&left, &right) =>
+            {
+                Err(Refusal::new(
+                    format!("{left} / {right}"),
+                    "how many digits a quotient of constants keeps is not sure: write 1e0 for 1.0",
+                )
+                .into())
+            }
             (a, b) if (a.is_number() || a == Kind::Null) && (b.is_number() || b == Kind::Null) => {
                 Ok(Some(self.of_numbers(op, left, right, floating(kinds))))
             }
@@ -135,7 +110,7 @@ impl Operators {
         self.function(op).udf().call(vec![left, right])
     }
 
-    fn function(&self, op: &BinaryOperator) -> crate::functions::scalar::ScalarFunction {
+    fn function(&self, op: &BinaryOperator) -> ScalarFunction {
         match op {
             BinaryOperator::Plus => ADD,
             BinaryOperator::Minus => SUBTRACT,
@@ -148,31 +123,12 @@ impl Operators {
     }
 }
 
-/// The floating type in which two numbers meet: DOUBLE with anything is DOUBLE, FLOAT with anything else is FLOAT.
-fn floating(kinds: (Kind, Kind)) -> Option<DataType> {
-    match kinds {
-        (Kind::Double, _) | (_, Kind::Double) => Some(DataType::Float64),
-        (Kind::Float, _) | (_, Kind::Float) => Some(DataType::Float32),
-        _ => None,
-    }
-}
-
-fn as_type(expr: Expr, data_type: &DataType) -> Expr {
-    match &expr {
-        Expr::Literal(value, _) => match value.cast_to(data_type) {
-            Ok(value) => lit(value),
-            Err(_) => cast(expr, data_type.clone()),
-        },
-        _ => cast(expr, data_type.clone()),
-    }
-}
-
 fn is_nonzero(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Float64(Some(value)), _) if *value != 0.0)
 }
 
 /// A literal whole number is an INTEGER where it fits.
-fn narrow_literal(expr: &Expr) -> Expr {
+pub(super) fn narrow_literal(expr: &Expr) -> Expr {
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).map_or_else(|_| expr.clone(), lit),
         _ => expr.clone(),
@@ -188,71 +144,57 @@ fn as_text(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     }
 }
 
-fn compared(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
-    let (left_field, right_field) = (left.to_field(schema)?.1, right.to_field(schema)?.1);
-    let kinds = (Kind::of(&left_field), Kind::of(&right_field));
-    let refused = |reason: &str| Err(Refusal::new(format!("{left} {op} {right}"), reason).into());
-    match kinds {
-        (Kind::Null, _) | (_, Kind::Null) => Ok(None),
-        (Kind::Interval | Kind::Whole, Kind::Interval | Kind::Whole) => Ok(None),
-        (a, b) if a.is_number() && b.is_number() => Ok(floating(kinds)
-            .filter(|_| left_field.data_type() != right_field.data_type())
-            .map(|data_type| binary_expr(as_type(left.clone(), &data_type), op, as_type(right.clone(), &data_type)))),
-        (Kind::Text, Kind::Text) => {
-            if compares_with_empty(left, &right_field, right) || compares_with_empty(right, &left_field, left) {
-                return refused("a text that may be NULL is never '' in HeavyDB: write IS NULL");
-            }
-            Ok(None)
+/// `left AND right` where the right side divides: nothing is divided for the rows whose answer the left side alone decides, as in HeavyDB.
+/// The division itself knows those rows, so that no rule of the optimizer can separate the two.
+fn deferred(left: &Expr, right: &Expr, is_or: bool) -> Result<Option<Expr>> {
+    let (first, second) = match (divisions(left), divisions(right)) {
+        (before, 1..) if before <= MOST_GUARDED => (left, right),
+        (1.., 0) => (right, left),
+        _ => return Ok(None),
+    };
+    let undecided = if is_or { first.clone().is_not_true() } else { first.clone().is_not_false() };
+    let guarded = second.clone().transform_down(|part| guarded(part, &undecided))?.data;
+    Ok(Some(binary_expr(first.clone(), if is_or { Operator::Or } else { Operator::And }, guarded)))
+}
+
+/// Divisions in a condition above which what follows is not guarded by it: a guard repeats all before it.
+const MOST_GUARDED: usize = 6;
+
+fn guarded(part: Expr, undecided: &Expr) -> Result<Transformed<Expr>> {
+    match part {
+        Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Ok(Transformed::new(part, false, TreeNodeRecursion::Jump)),
+        Expr::ScalarFunction(mut call) => {
+            let Some(function) = where_function(call.func.name()) else { return Ok(Transformed::no(Expr::ScalarFunction(call))) };
+            let inside = |part: Expr| Ok::<_, DataFusionError>(part.transform_down(|part| guarded(part, undecided))?.data);
+            call.args = call.args.into_iter().map(inside).collect::<Result<_>>()?;
+            let guard = if call.args.len() > 2 { call.args.pop() } else { None };
+            call.args.push(guard.map_or_else(|| undecided.clone(), |guard| undecided.clone().and(guard)));
+            call.func = function.udf();
+            // The guard itself is not guarded.
+            Ok(Transformed::new(Expr::ScalarFunction(call), true, TreeNodeRecursion::Jump))
         }
-        (Kind::Text, other) => Ok(literal_as(left, other, right_field.data_type())?.map(|left| binary_expr(left, op, right.clone()))),
-        (other, Kind::Text) => Ok(literal_as(right, other, left_field.data_type())?.map(|right| binary_expr(left.clone(), op, right))),
-        (Kind::Timestamp(left_unit), Kind::Timestamp(right_unit)) if left_unit != right_unit => match op {
-            Operator::Eq if left_unit < right_unit => Ok(Some(binary_expr(left.clone(), op, coarser(right.clone(), left_unit)?))),
-            Operator::NotEq => refused("timestamps of different precision are not surely different: cast one"),
-            _ => Ok(Some(exactly(left.clone(), op, right.clone()))),
-        },
-        _ => Ok(None),
+        other => Ok(Transformed::no(other)),
     }
 }
 
-/// `''` against a text of a dictionary, which has no empty texts.
-fn compares_with_empty(literal: &Expr, other: &FieldRef, expr: &Expr) -> bool {
-    let is_empty = matches!(literal, Expr::Literal(value, _) if value.try_as_str().flatten() == Some(""));
-    let is_dictionary = other.is_nullable() && !other.metadata().contains_key("heavydb.encoding");
-    is_empty && is_dictionary && matches!(expr, Expr::Column(_))
+/// The division under a guard.
+fn where_function(name: &str) -> Option<ScalarFunction> {
+    [(DIVIDE, DIVIDE_WHERE), (MODULO, MODULO_WHERE), (DIVIDE_WHERE, DIVIDE_WHERE), (MODULO_WHERE, MODULO_WHERE)]
+        .into_iter()
+        .find(|(plain, _)| plain.name == name)
+        .map(|(_, guarded)| guarded)
 }
 
-/// A text literal in the type of the other side.
-fn literal_as(expr: &Expr, kind: Kind, data_type: &DataType) -> Result<Option<Expr>> {
-    let spelling = match (kind, data_type) {
-        (Kind::Boolean, _) => "BOOLEAN".to_owned(),
-        (Kind::Date, _) => "DATE".to_owned(),
-        (Kind::Time, _) => "TIME(0)".to_owned(),
-        (Kind::Timestamp(unit), _) => format!("TIMESTAMP({})", digits(unit)),
-        _ => return Err(Refusal::new(expr, "texts and numbers are not compared: cast one").into()),
-    };
-    match expr {
-        Expr::Literal(..) => cast_call(expr.clone(), &spelling).map(Some),
-        _ => plan_err!("{expr} is a text: cast it, CAST({expr} AS {spelling})"),
-    }
-}
-
-/// `left AND right` where the right side may fail is looked at for the rows alone whose answer it decides, as HeavyDB does.
-fn deferred(left: Expr, right: Expr, is_or: bool) -> Result<Option<Expr>> {
-    let (first, second) = match (may_fail(&left), may_fail(&right)) {
-        (_, true) => (left, right),
-        (true, false) => (right, left),
-        (false, false) => return Ok(None),
-    };
-    let operator = if is_or { Operator::Or } else { Operator::And };
-    let decided = if is_or { first.clone().is_true() } else { first.clone().is_false() };
-    when(decided, lit(is_or)).otherwise(binary_expr(first, operator, second)).map(Some)
-}
-
-/// Whether an expression divides.
-fn may_fail(expr: &Expr) -> bool {
-    use datafusion::common::tree_node::TreeNode;
-    let divides =
-        |part: &Expr| Ok(matches!(part, Expr::ScalarFunction(call) if call.func.name() == DIVIDE.name || call.func.name() == MODULO.name));
-    expr.exists(divides).unwrap_or(true)
+/// How many divisions of an expression may fail.
+fn divisions(expr: &Expr) -> usize {
+    let mut count = 0;
+    let counted = expr.apply(|part| match part {
+        Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Ok(TreeNodeRecursion::Jump),
+        Expr::ScalarFunction(call) => {
+            count += usize::from(where_function(call.func.name()).is_some());
+            Ok(TreeNodeRecursion::Continue)
+        }
+        _ => Ok(TreeNodeRecursion::Continue),
+    });
+    if counted.is_ok() { count } else { usize::MAX }
 }

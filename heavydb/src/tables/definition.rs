@@ -98,7 +98,7 @@ impl TableDefinition {
         reader.sign(')')?;
         let mut names = HashSet::with_capacity(fields.len());
         if let Some(twice) = fields.iter().find(|field| !names.insert(field.name().as_str())) {
-            return plan_err!("column '{}' comes twice: names are the same in any case", twice.name());
+            return Err(Refusal::new(format!("column '{}'", twice.name()), "it comes twice: names are the same in any case").into());
         }
         self.schema = Arc::new(Schema::new(fields));
         Ok(())

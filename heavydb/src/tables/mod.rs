@@ -11,12 +11,14 @@
 //! | `values`, `load` | the rows of an `INSERT`, straight from its text into columns |
 //! | `stored` | what a column can hold |
 //! | `session`, `change`, `alter` | runs statements |
+//! | `headers` | names of the columns of results |
 //! | `show` | `SHOW` |
 
 mod alter;
 mod change;
 mod database;
 mod definition;
+mod headers;
 mod load;
 mod narrow;
 mod reader;

@@ -1,21 +1,25 @@
 //! The catalog of a session of the dialect: its own tables and views over those of the session that it speaks in.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::{Column, Result, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
 use super::database::{Database, Entry};
+use super::definition::SPELLING;
 use super::narrow::{NAMED, narrowed};
 use super::rowid_table::RowidTable;
 use crate::dialect::{Rewritten, WITH_ROWID, rewrite};
 use crate::options::Options;
 use crate::planner::session_state;
+use crate::refusal::Refusal;
 
 /// Views inside views above which one surely uses itself.
 const DEEPEST_VIEW: usize = 32;
@@ -111,14 +115,51 @@ impl SchemaProvider for OverlaySchema {
                 let plan = LogicalPlanBuilder::from(plan).alias(name)?.build()?;
                 Ok(Some(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
             }
-            None => match &self.below {
-                Some(below) => below.table(name).await,
-                None => Ok(None),
+            None => match (&self.below, self.name_below(name)?) {
+                (Some(below), Some(spelled)) => below.table(&spelled).await?.map(|table| in_lower_case(&spelled, table)).transpose(),
+                _ => Ok(None),
             },
         }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.database.find(name).is_some() || self.below.as_ref().is_some_and(|below| below.table_exist(name))
+        self.database.find(name).is_some() || !matches!(self.name_below(name), Ok(None))
     }
+}
+
+impl OverlaySchema {
+    /// The name of a table below as that is spelled; names are the same in any case.
+    fn name_below(&self, name: &str) -> Result<Option<String>> {
+        let Some(below) = &self.below else { return Ok(None) };
+        let mut same: Vec<String> = below.table_names().into_iter().filter(|known| known.to_lowercase() == name).collect();
+        same.dedup();
+        match same.len() {
+            // A schema need not list all that it finds.
+            0 => Ok(below.table_exist(name).then(|| name.to_owned())),
+            1 => Ok(same.pop()),
+            _ => Err(Refusal::new(name, format!("{} differ in case only", same.join(", "))).into()),
+        }
+    }
+}
+
+/// A table whose columns have names in lower case; how they were spelled is kept beside.
+fn in_lower_case(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    let schema = table.schema();
+    if schema.fields().iter().all(|field| !field.name().chars().any(char::is_uppercase)) {
+        return Ok(table);
+    }
+    let mut taken = HashSet::new();
+    if let Some(twice) = schema.fields().iter().find(|field| !taken.insert(field.name().to_lowercase())) {
+        return Err(
+            Refusal::new(format!("{name}.{}", twice.name()), "columns differ in case only, which HeavyDB does not tell apart").into()
+        );
+    }
+    let scan = LogicalPlanBuilder::scan(name, datafusion::datasource::provider_as_source(table), None)?;
+    let columns = scan.schema().iter().map(|(qualifier, field)| {
+        let spelling = FieldMetadata::from(BTreeMap::from([(SPELLING.to_owned(), field.name().clone())]));
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        column.alias_with_metadata(field.name().to_lowercase(), Some(spelling))
+    });
+    let columns: Vec<Expr> = columns.collect();
+    Ok(Arc::new(ViewTable::new(scan.project(columns)?.build()?, None)))
 }

@@ -11,7 +11,8 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 
 use super::database::{Database, Entry, View};
-use super::definition::TableDefinition;
+use super::definition::{SPELLING, TableDefinition};
+use super::headers::with_headers;
 use super::load::{load_values, target_places, with_defaults};
 use super::narrow::{NAMED, whole_table};
 use super::schema::session_over;
@@ -124,17 +125,17 @@ impl HeavySession {
         &self.database
     }
 
-    /// Plans a query and tells the rules that fired.
+    /// Plans a query, its columns under the names that HeavyDB shows, and tells the rules that fired.
     ///
     /// # Errors
     /// As [`HeavySession::run`].
     pub async fn plan(&self, text: &str) -> Result<(LogicalPlan, Vec<&'static str>)> {
-        let Rewritten { statement, rules, named } = rewrite(text, &self.options)?;
-        if let Some(plan) = whole_table(&statement, |name| self.database.table(name).ok())? {
-            return Ok((plan, rules));
-        }
-        let plan = NAMED.scope(named.map(Arc::new), Box::pin(self.plan_rewritten(statement))).await?;
-        Ok((plan, rules))
+        let Rewritten { statement, rules, named, aliases } = rewrite(text, &self.options)?;
+        let plan = match whole_table(&statement, |name| self.database.table(name).ok())? {
+            Some(plan) => plan,
+            None => NAMED.scope(named.map(Arc::new), Box::pin(self.plan_rewritten(statement))).await?,
+        };
+        Ok((with_headers(plan, &aliases)?, rules))
     }
 
     /// Plans a query that is rewritten already.
@@ -244,7 +245,12 @@ fn appended(table: &HeavyTable, batches: &[RecordBatch]) -> Result<Option<String
 /// The column that `CREATE TABLE ... AS` makes of one of its query.
 fn stored_field(field: &Field) -> Result<Field> {
     match HeavyType::of(field) {
-        Some(heavy) => Ok(heavy.field(field.name(), true)),
+        Some(heavy) => {
+            let stored = heavy.field(&field.name().to_lowercase(), true);
+            let spelling = [(SPELLING.to_owned(), field.name().clone())];
+            let metadata = stored.metadata().clone().into_iter().chain(spelling).collect();
+            Ok(stored.with_metadata(metadata))
+        }
         None => Err(Refusal::new(format!("column {}", field.name()), format!("HeavyDB has no type {}", field.data_type())).into()),
     }
 }

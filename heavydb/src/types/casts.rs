@@ -27,6 +27,7 @@ use super::literals;
 use crate::functions::dates::calendar::DAY;
 use crate::functions::dates::instants::{finish, per_second};
 use crate::functions::scalar::{ScalarFunction, of_type};
+use crate::refusal::Refusal;
 
 /// The function that casts its one argument to a type; TRY_CAST with `try_cast`.
 ///
@@ -79,7 +80,12 @@ fn spelled_kind(spelling: Option<&ScalarValue>) -> Result<Kind> {
 
 fn spelled_result(call: &ReturnFieldArgs<'_>, try_cast: bool) -> Result<Field> {
     let target = spelled_kind(call.scalar_arguments[1])?;
-    check(call.arg_fields[0].data_type(), &target, try_cast)?;
+    let given = call.arg_fields[0].data_type();
+    check(given, &target, try_cast)?;
+    if class_of(given) == Some(Class::Text) && target != Kind::Text && !try_cast && call.scalar_arguments[0].is_none() {
+        let to = HeavyType::new(target).name();
+        return Err(Refusal::new(format!("CAST of a TEXT that is no literal to {to}"), format!("write TRY_CAST(... AS {to})")).into());
+    }
     of_type(HeavyType::new(target).data_type())
 }
 

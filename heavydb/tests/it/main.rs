@@ -5,4 +5,5 @@
 mod aggregates;
 mod corpus;
 mod examples;
+mod rules;
 mod windows;

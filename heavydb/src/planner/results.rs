@@ -1,0 +1,168 @@
+//! CASE, COALESCE and NULLIF: the one type of several results.
+
+use datafusion::arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit, when};
+
+use super::arithmetic::wider;
+use super::casts::cast_call;
+use super::comparisons::{as_type, compared, keeps_empty};
+use super::kinds::Kind;
+use super::moments::{digits, interval_of};
+use super::operators::narrow_literal;
+use crate::refusal::Refusal;
+use crate::types::interval::IntervalKind;
+
+/// A CASE, COALESCE or NULLIF whose results are of HeavyDB's common type.
+///
+/// # Errors
+/// A [`Refusal`] where there is none.
+pub(super) fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    match expr {
+        Expr::Case(case) => typed_case(case, schema),
+        Expr::ScalarFunction(mut call) if call.func.name() == "coalesce" => {
+            let last = call.args.pop().map(Box::new);
+            let branch = |result: Expr| (Box::new(result.clone().is_not_null()), Box::new(result));
+            typed_case(Case { expr: None, when_then_expr: call.args.into_iter().map(branch).collect(), else_expr: last }, schema)
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "nullif" => match <[Expr; 2]>::try_from(call.args) {
+            Ok([value, other]) => {
+                let equal = compared(&value, Operator::Eq, &other, schema)?;
+                typed(when(equal, lit(ScalarValue::Null)).otherwise(value)?, schema)
+            }
+            Err(args) => Err(Refusal::new(format!("NULLIF of {} arguments", args.len()), "it takes two").into()),
+        },
+        other => Ok(other),
+    }
+}
+
+fn typed_case(mut case: Case, schema: &DFSchema) -> Result<Expr> {
+    let results: Vec<Expr> =
+        case.when_then_expr.iter().map(|(_, result)| result).chain(&case.else_expr).map(|result| result.as_ref().clone()).collect();
+    let target = Target::of(&results, schema)?;
+    for (_, result) in &mut case.when_then_expr {
+        **result = target.convert(std::mem::take(result.as_mut()), schema)?;
+    }
+    if let Some(result) = &mut case.else_expr {
+        **result = target.convert(std::mem::take(result.as_mut()), schema)?;
+    }
+    Ok(target.mark(Expr::Case(case)))
+}
+
+/// Columns of different inputs in their common type.
+///
+/// # Errors
+/// A [`Refusal`] where there is none.
+pub(super) fn common_type(results: &[(Expr, &DFSchema)]) -> Result<Vec<Expr>> {
+    let fields: Vec<FieldRef> = results.iter().map(|(result, schema)| Ok(result.to_field(*schema)?.1)).collect::<Result<_>>()?;
+    let shown: Vec<Expr> = results.iter().map(|(result, _)| result.clone()).collect();
+    match Target::of_fields(&fields, &shown)? {
+        // Both are kept as they are stored.
+        Target::Text | Target::Interval(_) => Ok(shown),
+        target => results.iter().map(|(result, schema)| target.convert(result.clone(), schema)).collect(),
+    }
+}
+
+/// The common type.
+enum Target {
+    /// That of every result.
+    Given,
+    Text,
+    Number(DataType),
+    Moment(String),
+    Interval(IntervalKind),
+}
+
+impl Target {
+    fn of(results: &[Expr], schema: &DFSchema) -> Result<Self> {
+        let fields: Vec<FieldRef> = results.iter().map(|result| Ok(narrow_literal(result).to_field(schema)?.1)).collect::<Result<_>>()?;
+        Self::of_fields(&fields, results)
+    }
+
+    fn of_fields(fields: &[FieldRef], results: &[Expr]) -> Result<Self> {
+        let given: Vec<&FieldRef> = fields.iter().filter(|field| Kind::of(field) != Kind::Null).collect();
+        let kinds: Vec<Kind> = given.iter().map(|field| Kind::of(field)).collect();
+        let all = |test: &dyn Fn(Kind) -> bool| kinds.iter().all(|kind| test(*kind));
+        let Some(first) = given.first() else { return Ok(Self::Given) };
+        if all(&|kind| kind == Kind::Text) {
+            return Ok(Self::Text);
+        }
+        if all(&|kind| kind == Kind::Interval) {
+            let interval = IntervalKind::of(first).filter(|kind| given.iter().all(|field| IntervalKind::of(field) == Some(*kind)));
+            return interval.map(Self::Interval).ok_or_else(|| refused(results));
+        }
+        if all(&Kind::is_number) {
+            return Ok(Self::Number(number(&given)));
+        }
+        if given.iter().all(|field| field.data_type() == first.data_type()) && !kinds.contains(&Kind::Interval) {
+            return Ok(Self::Given);
+        }
+        if all(&Kind::is_moment) {
+            let unit = |kind: &Kind| if let Kind::Timestamp(unit) = kind { *unit } else { TimeUnit::Second };
+            let finest = kinds.iter().map(unit).max().unwrap_or(TimeUnit::Second);
+            return Ok(Self::Moment(format!("TIMESTAMP({})", digits(finest))));
+        }
+        if kinds.contains(&Kind::Other) { Ok(Self::Given) } else { Err(refused(results)) }
+    }
+
+    fn convert(&self, result: Expr, schema: &DFSchema) -> Result<Expr> {
+        let field = result.to_field(schema)?.1;
+        match self {
+            _ if Kind::of(&field) == Kind::Null => Ok(result),
+            Self::Given | Self::Interval(_) => Ok(result),
+            // An empty text has no place in the dictionary of the results.
+            Self::Text => match &result {
+                Expr::Literal(value, _) if value.try_as_str().flatten() == Some("") => Ok(lit(ScalarValue::Utf8(None))),
+                _ if keeps_empty(&field) => {
+                    let empty = result.clone().eq(lit(""));
+                    Ok(when(empty, lit(ScalarValue::Null)).otherwise(result)?)
+                }
+                _ => Ok(result),
+            },
+            Self::Number(data_type) if field.data_type() == data_type => Ok(result),
+            Self::Number(data_type) => Ok(as_type(result, data_type)),
+            Self::Moment(spelling) => cast_call(result, spelling),
+        }
+    }
+
+    /// The results, told to be an interval where they are.
+    fn mark(&self, expr: Expr) -> Expr {
+        match self {
+            Self::Interval(kind) => interval_of(*kind, expr),
+            _ => expr,
+        }
+    }
+}
+
+fn refused(results: &[Expr]) -> datafusion::common::DataFusionError {
+    let shown: Vec<String> = results.iter().map(ToString::to_string).collect();
+    Refusal::new(shown.join(", "), "results of one CASE are of one type in HeavyDB: cast them").into()
+}
+
+/// The type in which numbers meet.
+fn number(fields: &[&FieldRef]) -> DataType {
+    let has = |kind: Kind| fields.iter().any(|field| Kind::of(field) == kind);
+    if has(Kind::Double) {
+        return DataType::Float64;
+    }
+    if has(Kind::Float) {
+        return DataType::Float32;
+    }
+    let types = || fields.iter().map(|field| field.data_type());
+    if !has(Kind::Decimal) {
+        return types().cloned().reduce(|left, right| wider(&left, &right)).unwrap_or(DataType::Int64);
+    }
+    let parts = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            (i16::from(*precision) - i16::from(*scale), *scale)
+        }
+        DataType::Int8 => (3, 0),
+        DataType::Int16 => (5, 0),
+        DataType::Int32 => (10, 0),
+        _ => (19, 0),
+    };
+    let whole = types().map(|data_type| parts(data_type).0).max().unwrap_or(0);
+    let scale = types().map(|data_type| parts(data_type).1).max().unwrap_or(0);
+    DataType::Decimal128(u8::try_from(whole + i16::from(scale)).unwrap_or(18).min(18), scale)
+}
