@@ -10,14 +10,20 @@
 //! | `values`, `load` | the rows of an `INSERT`, straight from its text into columns |
 //! | `stored` | what a column can hold |
 //! | `session`, `change`, `alter` | runs statements |
-//! | `show` | `SHOW` |
+//! | `copy` | `COPY` |
+//! | `foreign` | tables whose rows are those of files |
+//! | `show`, `information` | `SHOW`; `information_schema` |
 
 mod alter;
 mod change;
+mod copy;
 mod database;
 mod definition;
+mod foreign;
+mod information;
 mod load;
 mod reader;
+mod reserved;
 mod rowid_table;
 mod schema;
 mod session;
@@ -27,9 +33,10 @@ mod stored;
 mod table;
 mod values;
 
-pub use database::{Database, Entry, View};
-pub use definition::{DEFAULT, SPELLING, TableDefinition};
+pub use database::{Database, Entry, Server, View};
+pub use definition::{COMMENT, DEFAULT, Files, SPELLING, TableDefinition};
 pub use reader::Reader;
+pub use reserved::quoted_if_needed;
 pub use session::{HeavySession, Outcome};
 pub use show::Show;
 pub use statement::{Alteration, Statement};

@@ -11,6 +11,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlanBuilder;
 
 use super::database::{Database, Entry};
+use super::information::{INFORMATION_SCHEMA, InformationSchema};
 use super::rowid_table::RowidTable;
 use crate::dialect::{WITH_ROWID, rewrite};
 use crate::options::Options;
@@ -42,7 +43,9 @@ pub(super) fn session_over(base: &SessionState, database: &Arc<Database>, option
         };
         list.register_catalog(name, shown);
     }
-    let state = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(Arc::new(list)).build();
+    // DataFusion's own information_schema would stand before that of the dialect.
+    let config = base.config().clone().with_information_schema(false).with_create_default_catalog_and_schema(false);
+    let state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_catalog_list(Arc::new(list)).build();
     session_state(state, options)
 }
 
@@ -60,7 +63,14 @@ impl CatalogProvider for OverlayCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if name == self.schema { Some(Arc::clone(&self.over) as Arc<dyn SchemaProvider>) } else { self.below.schema(name) }
+        match name {
+            INFORMATION_SCHEMA => Some(Arc::new(InformationSchema {
+                database: Arc::clone(&self.over.database),
+                over: Arc::clone(&self.over) as Arc<dyn SchemaProvider>,
+            })),
+            name if name == self.schema => Some(Arc::clone(&self.over) as Arc<dyn SchemaProvider>),
+            name => self.below.schema(name),
+        }
     }
 }
 
@@ -110,7 +120,11 @@ impl SchemaProvider for OverlaySchema {
                 Ok(Some(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
             }
             None => match &self.below {
-                Some(below) => below.table(name).await,
+                // Tables of the session below have no hidden columns; what lies over another of these sessions may.
+                Some(below) => match (below.table(name).await?, name.strip_suffix(WITH_ROWID)) {
+                    (None, Some(plain)) => below.table(plain).await,
+                    (found, _) => Ok(found),
+                },
                 None => Ok(None),
             },
         }

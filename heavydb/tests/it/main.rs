@@ -5,4 +5,5 @@
 mod aggregates;
 mod corpus;
 mod examples;
+mod statements;
 mod windows;
