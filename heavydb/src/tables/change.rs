@@ -1,58 +1,173 @@
-//! `UPDATE` and `DELETE`: the table's rows are computed anew and take the place of the old ones.
+//! `UPDATE` and `DELETE`: a query names the rows and their new values, which then take the place of the old ones.
 
-use datafusion::common::{Result, plan_err};
-use sqlparser::ast::{AssignmentTarget, FromTable, Statement, TableFactor, TableWithJoins};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::{concat, filter_record_batch, interleave};
+use datafusion::arrow::datatypes::{Int64Type, Schema};
+use datafusion::common::{DataFusionError, Result, plan_err};
+use sqlparser::ast::{AssignmentTarget, Expr, FromTable, Statement, TableFactor, TableWithJoins, Update};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
+use super::database::{Database, Entry};
 use super::session::HeavySession;
+use super::table::HeavyTable;
+use crate::types::heavy_type::{HeavyType, Kind};
+
+/// The name under which a query gives the rows that change.
+const ROW: &str = "changed_row";
 
 /// Carries out an `UPDATE` or `DELETE`; what was done, in words.
+///
+/// # Errors
+/// Statements of more than one table, values that do not fit: the table is then as it was.
 pub(super) async fn change_rows(session: &HeavySession, text: &str) -> Result<String> {
-    let parsed = Parser::parse_sql(&GenericDialect {}, text).map_err(|e| datafusion::error::DataFusionError::SQL(Box::new(e), None))?;
-    let (name, query, is_delete) = match parsed.as_slice() {
-        [Statement::Delete(delete)] => {
-            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-            let [table] = from.as_slice() else { return plan_err!("DELETE takes one table") };
-            let (name, alias) = table_name(table)?;
-            let kept = delete.selection.as_ref().map_or("FALSE".to_owned(), |condition| format!("({condition}) IS NOT TRUE"));
-            (name.clone(), format!("SELECT * FROM {alias} WHERE {kept}"), true)
-        }
-        [Statement::Update(update)] => {
-            let (name, alias) = table_name(&update.table)?;
-            let table = session.database().table(&name)?;
-            let mut columns: Vec<String> = table.definition().schema.fields().iter().map(|field| format!("\"{}\"", field.name())).collect();
-            for assignment in &update.assignments {
-                let AssignmentTarget::ColumnName(target) = &assignment.target else { return plan_err!("UPDATE sets one column at a time") };
-                let target = target.0.last().map(|part| part.to_string().trim_matches('"').to_lowercase()).unwrap_or_default();
-                let Ok(place) = table.definition().schema.index_of(&target) else {
-                    return plan_err!("table '{name}' has no column '{target}'");
-                };
-                columns[place] = match &update.selection {
-                    Some(condition) => format!("CASE WHEN {condition} THEN {} ELSE \"{target}\" END AS \"{target}\"", assignment.value),
-                    None => format!("{} AS \"{target}\"", assignment.value),
-                };
+    let parsed = Parser::parse_sql(&GenericDialect {}, text).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+    match parsed.as_slice() {
+        [Statement::Delete(statement)] => {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
+            let [from] = from.as_slice() else { return plan_err!("DELETE takes one table") };
+            if statement.using.is_some() || statement.limit.is_some() || statement.returning.is_some() {
+                return plan_err!("DELETE has FROM and WHERE alone");
             }
-            (name.clone(), format!("SELECT {} FROM {alias}", columns.join(", ")), false)
+            delete(session, from, statement.selection.as_ref()).await
         }
-        _ => return plan_err!("expected UPDATE t SET ... or DELETE FROM t ..."),
-    };
-    let table = session.database().table(&name)?;
-    let before = table.row_count();
-    let (plan, _) = session.plan(&query).await?;
-    let frame = session.context().execute_logical_plan(plan).await?;
-    let batches = session.converted(frame, &table.definition().schema).await?;
-    let after: usize = batches.iter().map(datafusion::arrow::array::RecordBatch::num_rows).sum();
-    table.replace(&batches, is_delete)?;
-    Ok(if is_delete { format!("{} rows deleted", before - after) } else { format!("{after} rows") })
+        [Statement::Update(statement)] => {
+            if statement.from.is_some() || statement.returning.is_some() || statement.limit.is_some() {
+                return plan_err!("UPDATE has SET and WHERE alone");
+            }
+            update(session, statement).await
+        }
+        _ => plan_err!("expected UPDATE t SET ... or DELETE FROM t ..."),
+    }
 }
 
-/// The table of a statement: its name in lower case, and as it stands in `FROM`.
-fn table_name(table: &TableWithJoins) -> Result<(String, String)> {
+async fn delete(session: &HeavySession, from: &TableWithJoins, selection: Option<&Expr>) -> Result<String> {
+    let table = table_of(session, from)?;
+    let found =
+        found_rows(session, &table, &format!("SELECT rowid AS {ROW} FROM {from}{}", condition(selection)), &Schema::empty()).await?;
+    let deleted = found.rows.len();
+    let mut is_kept = vec![true; table.row_count()];
+    for row in found.rows {
+        is_kept[row] = false;
+    }
+    let mut start = 0;
+    let mut kept = Vec::new();
+    for batch in found.batches {
+        let mask = BooleanArray::from(is_kept[start..start + batch.num_rows()].to_vec());
+        start += batch.num_rows();
+        kept.push(filter_record_batch(&batch, &mask)?);
+    }
+    if deleted > 0 {
+        table.replace(&kept, true)?;
+    }
+    Ok(format!("{deleted} rows deleted"))
+}
+
+async fn update(session: &HeavySession, statement: &Update) -> Result<String> {
+    let table = table_of(session, &statement.table)?;
+    let schema = &table.definition().schema;
+    let mut places = Vec::new();
+    let mut values = Vec::new();
+    for assignment in &statement.assignments {
+        let AssignmentTarget::ColumnName(target) = &assignment.target else { return plan_err!("UPDATE sets one column at a time") };
+        let target = target.0.last().map(|part| part.to_string().trim_matches('"').to_lowercase()).unwrap_or_default();
+        let Ok(place) = schema.index_of(&target) else {
+            return plan_err!("table '{}' has no column '{target}'", table.definition().spelling);
+        };
+        if places.contains(&place) {
+            return plan_err!("column '{target}' is set twice");
+        }
+        values.push(match HeavyType::of(schema.field(place)).map(|heavy| (heavy.name(), heavy.kind)) {
+            Some((_, Kind::Array { .. } | Kind::Geometry(_))) | None => format!("{} AS \"value{place}\"", assignment.value),
+            Some((name, _)) => format!("CAST({} AS {name}) AS \"value{place}\"", assignment.value),
+        });
+        places.push(place);
+    }
+    let target = Schema::new(places.iter().map(|place| schema.field(*place).clone().with_nullable(true)).collect::<Vec<_>>());
+    let query = format!("SELECT rowid AS {ROW}, {} FROM {}{}", values.join(", "), statement.table, condition(statement.selection.as_ref()));
+    let found = found_rows(session, &table, &query, &target).await?;
+    if !found.rows.is_empty() {
+        table.replace(&replaced(&found, &places)?, false)?;
+    }
+    Ok(format!("{} rows updated", found.rows.len()))
+}
+
+fn condition(selection: Option<&Expr>) -> String {
+    selection.map(|condition| format!(" WHERE {condition}")).unwrap_or_default()
+}
+
+/// The rows of a table and new values for some.
+struct Found {
+    batches: Vec<RecordBatch>,
+    /// Positions, each once.
+    rows: Vec<usize>,
+    /// Their new values, column by column.
+    values: Vec<ArrayRef>,
+}
+
+/// Runs a query over the table with positions of its rows, whatever was deleted before.
+async fn found_rows(session: &HeavySession, table: &HeavyTable, query: &str, target: &Schema) -> Result<Found> {
+    let scratch = Arc::new(Database::default());
+    let numbered = table.numbered();
+    let batches = numbered.batches()?;
+    let count = numbered.row_count();
+    scratch.replace(&table.definition().name, Entry::Table(Arc::new(numbered)));
+    let over = HeavySession::new(&session.context().state(), &scratch, session.options());
+    let (plan, _) = over.plan(query).await?;
+    let frame = over.context().execute_logical_plan(plan).await?;
+    let row = datafusion::arrow::datatypes::Field::new(ROW, datafusion::arrow::datatypes::DataType::Int64, false);
+    let fields: Vec<_> = std::iter::once(Arc::new(row)).chain(target.fields().iter().map(Arc::clone)).collect();
+    let found = over.converted(frame, &Schema::new(fields)).await?;
+    let mut rows = Vec::new();
+    let mut is_found = vec![false; count];
+    for batch in &found {
+        for position in batch.column(0).as_primitive::<Int64Type>().values() {
+            match usize::try_from(*position).ok().filter(|position| *position < count) {
+                Some(position) if !std::mem::replace(&mut is_found[position], true) => rows.push(position),
+                _ => return plan_err!("a row has two new values"),
+            }
+        }
+    }
+    let values = (1..=target.fields().len()).map(|place| {
+        let parts: Vec<&dyn Array> = found.iter().map(|batch| &**batch.column(place)).collect();
+        if parts.is_empty() { Ok(datafusion::arrow::array::new_empty_array(target.field(place - 1).data_type())) } else { concat(&parts) }
+    });
+    let values = values.collect::<Result<_, _>>()?;
+    Ok(Found { batches, rows, values })
+}
+
+/// The batches with the new values at their places.
+fn replaced(found: &Found, places: &[usize]) -> Result<Vec<RecordBatch>> {
+    let count = found.batches.iter().map(RecordBatch::num_rows).sum();
+    let mut new_of: Vec<Option<usize>> = vec![None; count];
+    for (number, row) in found.rows.iter().enumerate() {
+        new_of[*row] = Some(number);
+    }
+    let mut start = 0;
+    let mut batches = Vec::with_capacity(found.batches.len());
+    for batch in &found.batches {
+        let sources: Vec<(usize, usize)> =
+            (0..batch.num_rows()).map(|row| new_of[start + row].map_or((0, row), |number| (1, number))).collect();
+        start += batch.num_rows();
+        let mut columns = batch.columns().to_vec();
+        for (place, values) in places.iter().zip(&found.values) {
+            columns[*place] = interleave(&[&*columns[*place], &**values], &sources)?;
+        }
+        batches.push(RecordBatch::try_new(batch.schema(), columns)?);
+    }
+    Ok(batches)
+}
+
+/// The table of a statement.
+fn table_of(session: &HeavySession, table: &TableWithJoins) -> Result<Arc<HeavyTable>> {
     match &table.relation {
         TableFactor::Table { name, .. } if table.joins.is_empty() => {
             let plain = name.0.last().map(|part| part.to_string().trim_matches('"').to_lowercase()).unwrap_or_default();
-            Ok((plain, table.to_string()))
+            let table = session.database().table(&plain)?;
+            table.check_writable()?;
+            Ok(table)
         }
         _ => plan_err!("one table is changed at a time"),
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, FixedSizeListArray, Float32Builder, Float64Builder, Int8Builder,
+    Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, FixedSizeListArray, Float32Builder, Float64Builder, Int8Builder,
     Int16Builder, Int32Builder, Int64Builder, ListArray, RecordBatch, StringViewBuilder, Time32SecondBuilder, TimestampMicrosecondBuilder,
     TimestampMillisecondBuilder, TimestampNanosecondBuilder, TimestampSecondBuilder, new_null_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::{Result, plan_err};
 
@@ -15,34 +16,76 @@ use super::definition::{DEFAULT, TableDefinition};
 use super::values::{InsertHead, Literal, Scan};
 use crate::types::literals;
 
-/// Reads the rows after `VALUES`; `None` where an expression stands among them.
-pub(super) fn load_values(text: &str, head: &InsertHead, definition: &TableDefinition) -> Result<Option<RecordBatch>> {
+/// The rows of an `INSERT ... VALUES`.
+#[derive(Debug)]
+pub(super) struct Loaded<'a> {
+    /// Places in the table of the columns that are named.
+    places: Vec<usize>,
+    /// Their values, NULL where an expression stands.
+    arrays: Vec<ArrayRef>,
+    /// Row, place among the columns named, and text of every expression.
+    pub(super) expressions: Vec<(usize, usize, &'a str)>,
+}
+
+/// Reads the rows after `VALUES`.
+pub(super) fn load_values<'a>(text: &'a str, head: &InsertHead, definition: &TableDefinition) -> Result<Loaded<'a>> {
     let places = target_places(&head.columns, definition)?;
     let fields: Vec<&Field> = places.iter().map(|place| definition.schema.field(*place)).collect();
     let mut columns = fields.iter().map(|field| Column::of(field.data_type())).collect::<Result<Vec<_>>>()?;
     let mut scan = Scan::new(text, head.body);
+    let mut expressions = Vec::new();
+    let mut number = 0;
     loop {
-        let row = scan.row(|place, literal| match columns.get_mut(place) {
-            Some(column) => column.push(&literal, fields[place]),
-            None => plan_err!("more values than the {} columns", fields.len()),
+        let row = scan.row(|place, literal| match (columns.get_mut(place), literal) {
+            (Some(column), Literal::Expression(text)) => {
+                column.push_null();
+                expressions.push((number, place, text));
+                Ok(())
+            }
+            (Some(column), literal) => column.push(&literal, fields[place]),
+            (None, _) => plan_err!("more values than the {} columns", fields.len()),
         });
         match row {
-            None => return Ok(None),
+            None => return plan_err!("row {} of VALUES does not end, or misses a value", number + 1),
             Some(Err(error)) => return Err(error),
             Some(Ok(count)) if count != fields.len() => return plan_err!("{count} values for {} columns", fields.len()),
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => number += 1,
         }
         if !scan.more_rows() {
             break;
         }
     }
     if !scan.is_done() {
-        return Ok(None);
+        return plan_err!("expected ',' or the end of the statement after row {number} of VALUES");
     }
-    let arrays: Vec<ArrayRef> = columns.iter_mut().map(Column::finish).collect();
-    let named = datafusion::arrow::datatypes::Schema::new(fields.into_iter().cloned().collect::<Vec<_>>());
-    let batch = RecordBatch::try_new(Arc::new(named), arrays)?;
-    with_defaults(&batch, &places, definition).map(Some)
+    Ok(Loaded { places, arrays: columns.iter_mut().map(Column::finish).collect(), expressions })
+}
+
+impl Loaded<'_> {
+    /// The column into which an expression goes.
+    pub(super) fn field<'d>(&self, place: usize, definition: &'d TableDefinition) -> &'d Field {
+        definition.schema.field(self.places[place])
+    }
+
+    /// The rows with the values of the expressions, in their order, one of a row each.
+    pub(super) fn finish(self, values: &[ArrayRef], definition: &TableDefinition) -> Result<RecordBatch> {
+        let Self { places, mut arrays, expressions } = self;
+        for (place, array) in arrays.iter_mut().enumerate() {
+            let mut sources: Vec<(usize, usize)> = (0..array.len()).map(|row| (0, row)).collect();
+            let mut parts: Vec<&dyn Array> = vec![&**array];
+            for ((row, _, _), value) in expressions.iter().zip(values).filter(|((_, target, _), _)| *target == place) {
+                sources[*row] = (parts.len(), 0);
+                parts.push(&**value);
+            }
+            if parts.len() > 1 {
+                let merged = interleave(&parts, &sources)?;
+                *array = merged;
+            }
+        }
+        let fields: Vec<Field> = places.iter().map(|place| definition.schema.field(*place).clone()).collect();
+        let batch = RecordBatch::try_new(Arc::new(datafusion::arrow::datatypes::Schema::new(fields)), arrays)?;
+        with_defaults(&batch, &places, definition)
+    }
 }
 
 /// Places in the table of the columns that a statement names; all in order when it names none.
@@ -79,7 +122,7 @@ pub(super) fn with_defaults(batch: &RecordBatch, places: &[usize], definition: &
     Ok(RecordBatch::try_new(Arc::clone(&definition.schema), filled.collect::<Result<_>>()?)?)
 }
 
-fn default_values(field: &Field, rows: usize) -> Result<ArrayRef> {
+pub(super) fn default_values(field: &Field, rows: usize) -> Result<ArrayRef> {
     let Some(default) = field.metadata().get(DEFAULT) else { return Ok(new_null_array(field.data_type(), rows)) };
     let text = format!("({default})");
     let mut column = Column::of(field.data_type())?;
@@ -99,7 +142,7 @@ fn default_values(field: &Field, rows: usize) -> Result<ArrayRef> {
 }
 
 /// A column that is being filled.
-enum Column {
+pub(super) enum Column {
     Boolean(BooleanBuilder),
     Int8(Int8Builder),
     Int16(Int16Builder),
@@ -121,7 +164,7 @@ enum Column {
 }
 
 /// A column of arrays: its elements, and where each array ends.
-struct ListColumn {
+pub(super) struct ListColumn {
     element: Field,
     values: Column,
     /// Elements of every array, where that is fixed.
@@ -140,7 +183,7 @@ macro_rules! push {
 
 impl Column {
     /// An empty column, without room: a table may have 25,000.
-    fn of(data_type: &DataType) -> Result<Self> {
+    pub(super) fn of(data_type: &DataType) -> Result<Self> {
         Ok(match data_type {
             DataType::Boolean => Self::Boolean(BooleanBuilder::with_capacity(0)),
             DataType::Int8 => Self::Int8(Int8Builder::with_capacity(0)),
@@ -163,7 +206,7 @@ impl Column {
         })
     }
 
-    fn push_null(&mut self) {
+    pub(super) fn push_null(&mut self) {
         match self {
             Self::Boolean(builder) => builder.append_null(),
             Self::Int8(builder) => builder.append_null(),
@@ -185,10 +228,11 @@ impl Column {
         }
     }
 
-    /// Adds one value, read as the column's type reads it.
-    fn push(&mut self, literal: &Literal<'_>, field: &Field) -> Result<()> {
+    /// Adds one value, read as the column's type reads it. Where it cannot be read the column is one value short, an array's is NULL.
+    pub(super) fn push(&mut self, literal: &Literal<'_>, field: &Field) -> Result<()> {
         let refused = || plan_err!("{} is no value of column '{}' ({})", shown(literal), field.name(), field.data_type());
         let text = match literal {
+            Literal::Expression(_) => return refused(),
             Literal::Null => {
                 self.push_null();
                 return Ok(());
@@ -205,7 +249,7 @@ impl Column {
     }
 
     /// `None` where the text is no value of the type.
-    fn push_text(&mut self, text: &str) -> Option<Result<()>> {
+    pub(super) fn push_text(&mut self, text: &str) -> Option<Result<()>> {
         Some(match self {
             Self::Boolean(builder) => push!(builder, literals::boolean(text)?),
             Self::Int8(builder) => push!(builder, i8::try_from(literals::integer(text)?).ok()?),
@@ -230,7 +274,7 @@ impl Column {
         })
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    pub(super) fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Int8(builder) => Arc::new(builder.finish()),
@@ -262,7 +306,15 @@ impl ListColumn {
         if let Some(length) = self.length.filter(|length| usize::try_from(*length) != Ok(values.len())) {
             return plan_err!("an array of column '{name}' has {length} elements, not {}", values.len());
         }
-        values.iter().try_for_each(|value| self.values.push(value, &self.element))?;
+        for (place, value) in values.iter().enumerate() {
+            if let Err(error) = self.values.push(value, &self.element) {
+                // The elements so far stay, under a NULL: the caller drops the row.
+                (place..values.len()).for_each(|_| self.values.push_null());
+                self.lengths.push(values.len());
+                self.valid.push(false);
+                return Err(error);
+            }
+        }
         self.lengths.push(values.len());
         self.valid.push(true);
         Ok(())
@@ -295,6 +347,7 @@ fn shown(literal: &Literal<'_>) -> String {
         Literal::Boolean(value) => value.to_string(),
         Literal::Number(text) => text.to_string(),
         Literal::Text(text) => format!("'{text}'"),
+        Literal::Expression(text) => (*text).to_owned(),
         Literal::Array(values) => format!("{{{}}}", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
     }
 }

@@ -12,16 +12,22 @@
 //! | `stored` | what a column can hold |
 //! | `session`, `change`, `alter` | runs statements |
 //! | `headers` | names of the columns of results |
-//! | `show` | `SHOW` |
+//! | `copy` | `COPY` |
+//! | `foreign` | tables whose rows are those of files |
+//! | `show`, `information` | `SHOW`; `information_schema` |
 
 mod alter;
 mod change;
+mod copy;
 mod database;
 mod definition;
+mod foreign;
 mod headers;
+mod information;
 mod load;
 mod narrow;
 mod reader;
+mod reserved;
 mod rowid_table;
 mod schema;
 mod session;
@@ -31,9 +37,10 @@ mod stored;
 mod table;
 mod values;
 
-pub use database::{Database, Entry, View};
-pub use definition::{DEFAULT, SPELLING, TableDefinition};
+pub use database::{Database, Entry, Server, View};
+pub use definition::{COMMENT, DEFAULT, Files, SPELLING, TableDefinition};
 pub use reader::Reader;
+pub use reserved::quoted_if_needed;
 pub use session::{HeavySession, Outcome};
 pub use show::Show;
 pub use statement::{Alteration, Statement};

@@ -62,10 +62,13 @@ impl TableProvider for RowidTable {
     }
 
     async fn scan(&self, _: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
-        if !self.table.keeps_positions() {
+        let first_hidden = self.schema.fields().len() - HIDDEN_COLUMNS.len();
+        let are_hidden_read = projection.is_none_or(|places| places.iter().any(|place| *place >= first_hidden));
+        if are_hidden_read && !self.table.keeps_positions() {
             let name = &self.table.definition().spelling;
             return Err(Refusal::new(format!("rowid of {name}"), "rows were deleted, so the order of insertion is not known").into());
         }
+        self.table.check_readable(projection)?;
         let mut first = 0;
         let mut batches = Vec::new();
         for batch in self.table.batches()? {

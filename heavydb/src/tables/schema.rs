@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 
 use super::database::{Database, Entry};
 use super::definition::SPELLING;
+use super::information::{INFORMATION_SCHEMA, InformationSchema};
 use super::narrow::{NAMED, narrowed};
 use super::rowid_table::RowidTable;
 use crate::dialect::{Rewritten, WITH_ROWID, rewrite};
@@ -47,7 +48,9 @@ pub(super) fn session_over(base: &SessionState, database: &Arc<Database>, option
         };
         list.register_catalog(name, shown);
     }
-    let state = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(Arc::new(list)).build();
+    // DataFusion's own information_schema would stand before that of the dialect.
+    let config = base.config().clone().with_information_schema(false).with_create_default_catalog_and_schema(false);
+    let state = SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_catalog_list(Arc::new(list)).build();
     session_state(state, options)
 }
 
@@ -65,7 +68,14 @@ impl CatalogProvider for OverlayCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if name == self.schema { Some(Arc::clone(&self.over) as Arc<dyn SchemaProvider>) } else { self.below.schema(name) }
+        match name {
+            INFORMATION_SCHEMA => Some(Arc::new(InformationSchema {
+                database: Arc::clone(&self.over.database),
+                over: Arc::clone(&self.over) as Arc<dyn SchemaProvider>,
+            })),
+            name if name == self.schema => Some(Arc::clone(&self.over) as Arc<dyn SchemaProvider>),
+            name => self.below.schema(name),
+        }
     }
 }
 
@@ -117,6 +127,11 @@ impl SchemaProvider for OverlaySchema {
             }
             None => match (&self.below, self.name_below(name)?) {
                 (Some(below), Some(spelled)) => below.table(&spelled).await?.map(|table| in_lower_case(&spelled, table)).transpose(),
+                // Tables of the session below have no hidden columns; what lies over another of these sessions may.
+                (Some(below), None) => match name.strip_suffix(WITH_ROWID) {
+                    Some(plain) => below.table(plain).await,
+                    None => Ok(None),
+                },
                 _ => Ok(None),
             },
         }

@@ -2,7 +2,9 @@
 
 use datafusion::common::{Result, plan_err};
 
+use super::database::Server;
 use super::definition::{TableDefinition, read_options};
+use super::foreign;
 use super::reader::Reader;
 use super::show::Show;
 use crate::refusal::Refusal;
@@ -24,7 +26,45 @@ pub enum Statement {
         query: String,
         /// Whether a view of that name is left as it is.
         if_not_exists: bool,
+        /// Whether a view of that name gives way.
+        or_replace: bool,
     },
+    /// `CREATE FOREIGN TABLE`, `CREATE DATAFRAME`.
+    CreateForeign {
+        /// Its columns and files.
+        definition: Box<TableDefinition>,
+        /// The server, in lower case; none for a dataframe.
+        server: Option<String>,
+    },
+    /// `CREATE SERVER`.
+    CreateServer {
+        /// The name in lower case.
+        name: String,
+        /// What it reads.
+        server: Server,
+        /// Whether a server of that name is left as it is.
+        if_not_exists: bool,
+    },
+    /// `DROP SERVER`.
+    DropServer {
+        /// The name in lower case.
+        name: String,
+        /// Whether a name that is not there is passed over.
+        if_exists: bool,
+    },
+    /// `REFRESH FOREIGN TABLES`: names in lower case.
+    Refresh(Vec<String>),
+    /// `COMMENT ON TABLE t IS ...`, `COMMENT ON COLUMN t.c IS ...`; names in lower case.
+    Comment {
+        /// The table.
+        table: String,
+        /// The column.
+        column: Option<String>,
+        /// What is said; nothing to forget it.
+        text: Option<String>,
+    },
+    /// `OPTIMIZE TABLE t`.
+    Optimize(String),
     /// `INSERT`, read by its own scanner.
     Insert,
     /// `UPDATE` or `DELETE`.
@@ -79,8 +119,8 @@ pub enum Alteration {
     Drop(Vec<String>),
     /// A column's type.
     Type(Box<datafusion::arrow::datatypes::Field>),
-    /// Options, without effect.
-    Set,
+    /// Options.
+    Set(Vec<(String, String)>),
 }
 
 /// A statement that starts with some words.
@@ -97,31 +137,43 @@ const FORMS: &[Form] = &[
     Form { words: &["EXPLAIN"], read: explain },
     Form { words: &["CREATE", "TEMPORARY", "TABLE"], read: |reader| create_table(reader, true) },
     Form { words: &["CREATE", "TABLE"], read: |reader| create_table(reader, false) },
-    Form { words: &["CREATE", "VIEW"], read: create_view },
+    Form { words: &["CREATE", "FOREIGN", "TABLE"], read: foreign::create_foreign },
+    Form { words: &["CREATE", "DATAFRAME"], read: foreign::create_dataframe },
+    Form { words: &["CREATE", "SERVER"], read: foreign::create_server },
+    Form { words: &["CREATE", "VIEW"], read: |reader| create_view(reader, false) },
+    Form { words: &["CREATE", "OR", "REPLACE", "VIEW"], read: |reader| create_view(reader, true) },
     Form { words: &["CREATE", "INDEX"], read: |_| Err(Refusal::new("CREATE INDEX", "HeavyDB has no indexes").into()) },
-    Form { words: &["CREATE", "MODEL"], read: |_| Err(Refusal::new("CREATE MODEL", "machine learning is out of scope").into()) },
+    Form { words: &["CREATE", "MODEL"], read: model },
+    Form { words: &["CREATE", "OR", "REPLACE", "MODEL"], read: model },
     Form { words: &["CREATE"], read: |reader| noted_or_refused(reader, "CREATE") },
     Form { words: &["INSERT"], read: |_| Ok(Statement::Insert) },
     Form { words: &["UPDATE"], read: |_| Ok(Statement::Change) },
     Form { words: &["DELETE"], read: |_| Ok(Statement::Change) },
     Form { words: &["DROP", "TABLE"], read: |reader| drop(reader, false) },
+    Form { words: &["DROP", "FOREIGN", "TABLE"], read: |reader| drop(reader, false) },
     Form { words: &["DROP", "VIEW"], read: |reader| drop(reader, true) },
+    Form { words: &["DROP", "SERVER"], read: foreign::drop_server },
+    Form { words: &["DROP", "MODEL"], read: model },
     Form { words: &["DROP"], read: |reader| noted_or_refused(reader, "DROP") },
-    Form { words: &["TRUNCATE", "TABLE"], read: |reader| Ok(Statement::Truncate(reader.name()?.to_lowercase())) },
+    Form { words: &["TRUNCATE", "TABLE"], read: |reader| only_name(reader).map(Statement::Truncate) },
     Form { words: &["RENAME", "TABLE"], read: rename },
     Form { words: &["ALTER", "TABLE"], read: alter },
-    Form { words: &["ALTER"], read: |_| Ok(Statement::Noted("ALTER of a server's settings has no effect here")) },
+    Form { words: &["ALTER", "FOREIGN", "TABLE"], read: alter_foreign },
+    Form { words: &["ALTER", "SERVER"], read: alter_foreign },
+    Form { words: &["ALTER"], read: |reader| noted(reader, "ALTER of a server's settings, users and sessions has no effect here") },
     Form { words: &["COPY"], read: copy },
     Form { words: &["SHOW"], read: |reader| Ok(Statement::Show(Show::read(reader)?)) },
-    Form { words: &["OPTIMIZE"], read: |_| Ok(Statement::Noted("tables in memory need no OPTIMIZE")) },
-    Form { words: &["VALIDATE"], read: |_| Ok(Statement::Noted("tables in memory need no VALIDATE")) },
-    Form { words: &["COMMENT"], read: |_| Ok(Statement::Noted("comments are not kept")) },
+    Form { words: &["OPTIMIZE", "TABLE"], read: optimize },
+    Form { words: &["VALIDATE"], read: |reader| noted(reader, "tables in memory need no VALIDATE") },
+    Form { words: &["REFRESH", "FOREIGN", "TABLES"], read: foreign::refresh },
+    Form { words: &["COMMENT", "ON"], read: comment },
     Form { words: &["DUMP"], read: archive },
     Form { words: &["RESTORE"], read: archive },
-    Form { words: &["GRANT"], read: |_| Ok(Statement::Noted("there are no users and roles here")) },
-    Form { words: &["REVOKE"], read: |_| Ok(Statement::Noted("there are no users and roles here")) },
-    Form { words: &["REASSIGN"], read: |_| Ok(Statement::Noted("there are no users and roles here")) },
-    Form { words: &["KILL"], read: |_| Ok(Statement::Noted("there is no other query to kill")) },
+    Form { words: &["EVALUATE", "MODEL"], read: model },
+    Form { words: &["GRANT"], read: |reader| noted(reader, "there are no users and roles here") },
+    Form { words: &["REVOKE"], read: |reader| noted(reader, "there are no users and roles here") },
+    Form { words: &["REASSIGN"], read: |reader| noted(reader, "there are no users and roles here") },
+    Form { words: &["KILL"], read: |reader| noted(reader, "there is no other query to kill") },
 ];
 
 impl Statement {
@@ -161,11 +213,16 @@ fn create_table(reader: &mut Reader<'_>, is_temporary: bool) -> Result<Statement
     Ok(Statement::CreateTable(Box::new(TableDefinition::read(reader, is_temporary)?)))
 }
 
-fn create_view(reader: &mut Reader<'_>) -> Result<Statement> {
+fn create_view(reader: &mut Reader<'_>, or_replace: bool) -> Result<Statement> {
     let if_not_exists = reader.words(&["IF", "NOT", "EXISTS"]);
     let name = reader.name()?;
+    if reader.takes_sign('(') {
+        return Err(Refusal::new("a list of columns of a view", "HeavyDB has none: name them in the query with AS").into());
+    }
     reader.expect(&["AS"])?;
-    Ok(Statement::CreateView { name, query: reader.query()?, if_not_exists })
+    let query = reader.query()?;
+    reader.end()?;
+    Ok(Statement::CreateView { name, query: query.trim_end_matches([';', ' ', '\n', '\t', '\r']).to_owned(), if_not_exists, or_replace })
 }
 
 /// `CREATE` and `DROP` of things that a server has and an engine does not.
@@ -173,9 +230,56 @@ fn noted_or_refused(reader: &mut Reader<'_>, verb: &str) -> Result<Statement> {
     const WITHOUT_EFFECT: &[&str] = &["USER", "ROLE", "DATABASE", "POLICY", "MAPPING"];
     let what = reader.name()?.to_uppercase();
     if WITHOUT_EFFECT.contains(&what.as_str()) {
-        return Ok(Statement::Noted("users, roles and databases of a server have no meaning here"));
+        return noted(reader, "users, roles and databases of a server have no meaning here");
     }
     Err(Refusal::new(format!("{verb} {what}"), "there is no such thing here").into())
+}
+
+fn noted(reader: &mut Reader<'_>, note: &'static str) -> Result<Statement> {
+    reader.rest();
+    Ok(Statement::Noted(note))
+}
+
+fn model(_: &mut Reader<'_>) -> Result<Statement> {
+    Err(Refusal::new("MODEL", "machine learning is out of scope").into())
+}
+
+fn alter_foreign(_: &mut Reader<'_>) -> Result<Statement> {
+    Err(Refusal::new("ALTER of a foreign table or server", "drop it and create it anew").into())
+}
+
+fn only_name(reader: &mut Reader<'_>) -> Result<String> {
+    let name = reader.name()?.to_lowercase();
+    reader.end()?;
+    Ok(name)
+}
+
+fn optimize(reader: &mut Reader<'_>) -> Result<Statement> {
+    let name = reader.name()?.to_lowercase();
+    let options = if reader.words(&["WITH"]) { read_options(reader)? } else { vec![] };
+    reader.end()?;
+    match options.iter().find(|(option, _)| option != "vacuum") {
+        None => Ok(Statement::Optimize(name)),
+        Some((option, _)) => plan_err!("invalid option '{option}' of OPTIMIZE TABLE: there is vacuum"),
+    }
+}
+
+fn comment(reader: &mut Reader<'_>) -> Result<Statement> {
+    let is_column = !reader.words(&["TABLE"]);
+    if is_column {
+        reader.expect(&["COLUMN"])?;
+    }
+    let table = reader.name()?.to_lowercase();
+    let column = if is_column {
+        reader.sign('.')?;
+        Some(reader.name()?.to_lowercase())
+    } else {
+        None
+    };
+    reader.expect(&["IS"])?;
+    let text = if reader.words(&["NULL"]) { None } else { Some(reader.value()?) };
+    reader.end()?;
+    Ok(Statement::Comment { table, column, text })
 }
 
 fn archive(_: &mut Reader<'_>) -> Result<Statement> {
@@ -203,7 +307,7 @@ fn rename(reader: &mut Reader<'_>) -> Result<Statement> {
     Ok(Statement::Rename(pairs))
 }
 
-fn separated<T>(reader: &mut Reader<'_>, mut read: impl FnMut(&mut Reader<'_>) -> Result<T>) -> Result<Vec<T>> {
+pub(super) fn separated<T>(reader: &mut Reader<'_>, mut read: impl FnMut(&mut Reader<'_>) -> Result<T>) -> Result<Vec<T>> {
     let mut found = vec![read(reader)?];
     while reader.takes_sign(',') {
         found.push(read(reader)?);
@@ -223,13 +327,18 @@ fn alter(reader: &mut Reader<'_>) -> Result<Statement> {
         reader.words(&["COLUMN"]);
         let in_parentheses = reader.takes_sign('(');
         let columns = separated(reader, super::definition::read_column)?;
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) = columns.iter().find(|column| !names.insert(column.name().as_str())) {
+            return plan_err!("column '{}' comes twice", twice.name());
+        }
         if in_parentheses {
             reader.sign(')')?;
         }
         Alteration::Add(columns)
     } else if reader.words(&["DROP"]) {
         let columns = separated(reader, |reader| {
-            reader.words(&["COLUMN"]);
+            // The words may stand again before each column.
+            let _ = reader.words(&["DROP", "COLUMN"]) || reader.words(&["COLUMN"]);
             Ok(reader.name()?.to_lowercase())
         })?;
         Alteration::Drop(columns)
@@ -237,24 +346,29 @@ fn alter(reader: &mut Reader<'_>) -> Result<Statement> {
         Alteration::Type(Box::new(super::definition::read_altered_column(reader)?))
     } else {
         reader.expect(&["SET"])?;
-        reader.rest();
-        Alteration::Set
+        Alteration::Set(separated(reader, |reader| {
+            let name = reader.name()?.to_lowercase();
+            reader.sign('=')?;
+            Ok((name, reader.value()?))
+        })?)
     };
     reader.end()?;
     Ok(Statement::Alter { table, change })
 }
 
 fn copy(reader: &mut Reader<'_>) -> Result<Statement> {
-    let what = if reader.takes_sign('(') {
+    let is_query = reader.takes_sign('(');
+    let what = if is_query {
         reader.back();
         reader.query()?
     } else {
         reader.name()?
     };
-    let is_from = reader.words(&["FROM"]);
+    let is_from = !is_query && reader.words(&["FROM"]);
     if !is_from {
         reader.expect(&["TO"])?;
     }
+    let what = if is_query || is_from { what } else { format!("SELECT * FROM \"{}\"", what.replace('"', "\"\"")) };
     let path = reader.value()?;
     let options = if reader.words(&["WITH"]) { read_options(reader)? } else { vec![] };
     reader.end()?;

@@ -4,18 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::RwLock;
 
 use super::definition::TableDefinition;
-use super::stored::{Dictionaries, stored};
+use super::stored::{Dictionaries, check, encode};
+use crate::refusal::Refusal;
+use crate::types::heavy_type::{HeavyType, Kind};
 
 /// Rows below which batches are put together.
 const BATCH_ROWS: usize = 8_192;
@@ -52,36 +54,105 @@ impl HeavyTable {
         Self { definition, rows: RwLock::new(self.rows.read().clone()) }
     }
 
+    /// The same rows under a definition of the same columns with other metadata.
+    ///
+    /// # Errors
+    /// Columns of other types.
+    pub(super) fn redefined(&self, definition: TableDefinition) -> Result<Self> {
+        let mut rows = self.rows.read().clone();
+        for batch in &mut rows.batches {
+            *batch = RecordBatch::try_new(Arc::clone(&definition.schema), batch.columns().to_vec())?;
+        }
+        Ok(Self { definition, rows: RwLock::new(rows) })
+    }
+
+    /// The same rows, numbered by their places, whatever was deleted before.
+    pub(super) fn numbered(&self) -> Self {
+        let rows = Rows { were_deleted: false, ..self.rows.read().clone() };
+        Self { definition: TableDefinition { options: vec![], ..self.definition.clone() }, rows: RwLock::new(rows) }
+    }
+
+    /// Says that places of rows no longer tell the order of insertion.
+    pub(super) fn lose_positions(&self) {
+        self.rows.write().were_deleted = true;
+    }
+
     /// What `CREATE TABLE` said.
     pub fn definition(&self) -> &TableDefinition {
         &self.definition
     }
 
-    /// Adds rows of the table's schema; how many texts found no place in a small dictionary and are NULL.
+    /// Adds rows of the table's schema, all or none; what was dropped, in words: texts that found no place in a small dictionary and are
+    /// NULL.
     ///
     /// # Errors
     /// Values that a column cannot hold.
-    pub(super) fn append(&self, batch: &RecordBatch) -> Result<usize> {
+    pub(super) fn append_all(&self, batches: &[RecordBatch]) -> Result<Option<String>> {
+        batches.iter().try_for_each(check)?;
+        let sorted = self.sorted(batches)?;
+        let batches = sorted.as_deref().unwrap_or(batches);
         let mut rows = self.rows.write();
-        let (batch, dropped) = stored(batch, &mut rows.dictionaries)?;
-        if batch.num_rows() > 0 {
+        let mut dropped = 0;
+        for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+            let (batch, without_place) = encode(batch, &mut rows.dictionaries)?;
+            dropped += without_place;
             rows.batches.push(batch);
         }
-        Ok(dropped)
+        Ok((dropped > 0).then(|| format!("{dropped} texts found no place in a dictionary of 8 or 16 bits and are NULL, as in HeavyDB")))
     }
 
-    /// Puts other rows in the place of all; `were_deleted` when some are missing.
+    /// Puts other rows in the place of all; `were_deleted` when some are missing or stand in another order.
     ///
     /// # Errors
     /// Values that a column cannot hold; the rows are then the old ones.
     pub(super) fn replace(&self, batches: &[RecordBatch], were_deleted: bool) -> Result<()> {
+        batches.iter().try_for_each(check)?;
         let mut rows = self.rows.write();
         let mut next = Rows { were_deleted: rows.were_deleted || were_deleted, dictionaries: rows.dictionaries.clone(), ..Rows::default() };
         for batch in batches {
-            next.batches.push(stored(batch, &mut next.dictionaries)?.0);
+            next.batches.push(encode(batch, &mut next.dictionaries)?.0);
         }
         *rows = next;
         Ok(())
+    }
+
+    /// The rows in the order of the option `sort_column`, NULL first; `None` without that option.
+    fn sorted(&self, batches: &[RecordBatch]) -> Result<Option<Vec<RecordBatch>>> {
+        let Some(column) = self.definition.option("sort_column") else { return Ok(None) };
+        let place = self.definition.schema.index_of(&column.to_lowercase())?;
+        let whole = concat_batches(&self.definition.schema, batches)?;
+        let keys = [SortColumn { values: Arc::clone(whole.column(place)), options: None }];
+        // By position too, so that rows of one key keep their order.
+        let positions = SortColumn { values: Arc::new((0..whole.num_rows() as u64).collect::<UInt64Array>()), options: None };
+        let order = lexsort_to_indices(&keys.into_iter().chain([positions]).collect::<Vec<_>>(), None)?;
+        Ok(Some(vec![take_record_batch(&whole, &order)?]))
+    }
+
+    /// Whether statements may change the rows.
+    ///
+    /// # Errors
+    /// The table shows files.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        match &self.definition.files {
+            None => Ok(()),
+            Some(_) => plan_err!("'{}' is a foreign table: its files are read, not written", self.definition.spelling),
+        }
+    }
+
+    /// Whether every column of a projection may be read.
+    ///
+    /// # Errors
+    /// A [`Refusal`](crate::Refusal) for columns of geometries.
+    pub(super) fn check_readable(&self, projection: Option<&Vec<usize>>) -> Result<()> {
+        let fields = self.definition.schema.fields();
+        let places = projection.map_or_else(|| (0..fields.len()).collect(), Clone::clone);
+        match places.into_iter().filter_map(|place| fields.get(place)).find(|field| is_geometry(field)) {
+            None => Ok(()),
+            Some(field) => {
+                let column = format!("column {} of {}", field.name(), self.definition.spelling);
+                Err(Refusal::new(column, "geometries may be kept in a table, but no query uses them").into())
+            }
+        }
     }
 
     /// Takes all rows away; what is inserted then starts anew.
@@ -107,13 +178,17 @@ impl HeavyTable {
 
     /// Whether positions of rows tell the order of insertion.
     pub(super) fn keeps_positions(&self) -> bool {
-        !self.rows.read().were_deleted
+        self.definition.option("sort_column").is_none() && !self.rows.read().were_deleted
     }
 
     /// Number of rows.
     pub fn row_count(&self) -> usize {
         self.rows.read().batches.iter().map(RecordBatch::num_rows).sum()
     }
+}
+
+fn is_geometry(field: &Field) -> bool {
+    HeavyType::of(field).is_some_and(|heavy| matches!(heavy.kind, Kind::Geometry(_)))
 }
 
 #[async_trait]
@@ -133,6 +208,7 @@ impl TableProvider for HeavyTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.check_readable(projection)?;
         let partitions = [self.batches()?];
         Ok(MemorySourceConfig::try_new_exec(&partitions, self.schema(), projection.cloned())?)
     }

@@ -15,6 +15,8 @@ pub(super) enum Literal<'a> {
     Text(Cow<'a, str>),
     /// `{a, b}`, `ARRAY[a, b]`.
     Array(Vec<Literal<'a>>),
+    /// Something else, up to the comma or parenthesis behind it.
+    Expression(&'a str),
 }
 
 /// What comes before the rows.
@@ -193,7 +195,29 @@ impl<'a> Scan<'a> {
         self.sign(close).then_some(Literal::Array(values))
     }
 
-    /// The next row in parentheses; its values go to `each`. `None` where an expression stands, or something out of place.
+    /// The text of an expression up to the comma or parenthesis behind it; `None` where there is none.
+    fn expression(&mut self) -> Option<Literal<'a>> {
+        self.skip();
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match self.byte()? {
+                quote @ (b'\'' | b'"') => {
+                    self.quoted(quote)?;
+                    continue;
+                }
+                b'(' | b'[' | b'{' => depth += 1,
+                b',' | b')' if depth == 0 => break,
+                b')' | b']' | b'}' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        let text = self.text.get(start..self.at)?.trim_end();
+        (!text.is_empty()).then_some(Literal::Expression(text))
+    }
+
+    /// The next row in parentheses; its values go to `each`. `None` where something is out of place.
     pub(super) fn row(
         &mut self,
         mut each: impl FnMut(usize, Literal<'a>) -> datafusion::common::Result<()>,
@@ -201,7 +225,15 @@ impl<'a> Scan<'a> {
         self.sign(b'(').then_some(())?;
         let mut place = 0;
         loop {
-            let value = self.literal()?;
+            self.skip();
+            let start = self.at;
+            let value = match self.literal() {
+                Some(value) => value,
+                None => {
+                    self.at = start;
+                    self.expression()?
+                }
+            };
             if let Err(error) = each(place, value) {
                 return Some(Err(error));
             }
@@ -321,9 +353,16 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_left_to_the_planner() {
-        for text in ["insert into t values (1 + 1)", "insert into t values (now())", "insert into t values (1,)", "insert into t values (1"]
-        {
+    fn expressions_end_at_their_comma_or_parenthesis() {
+        let found = rows("insert into t values (1 + (2, ')'), now() , 3, 'a' || ',')").expect("rows");
+        let expected = [
+            Literal::Expression("1 + (2, ')')"),
+            Literal::Expression("now()"),
+            Literal::Number("3".into()),
+            Literal::Expression("'a' || ','"),
+        ];
+        assert_eq!(found, [expected]);
+        for text in ["insert into t values (1,)", "insert into t values (1", "insert into t values (1 + ]", "insert into t values ('a"] {
             assert_eq!(rows(text), None, "{text}");
         }
     }

@@ -6,4 +6,5 @@ mod aggregates;
 mod corpus;
 mod examples;
 mod rules;
+mod statements;
 mod windows;
