@@ -7,6 +7,7 @@
 //! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
 //! | `calls` | calls of functions: units, renames, refusals |
 //! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
+//! | `features` | what a query uses, for summaries |
 //! | `likes` | `LIKE` with any escape and with sets |
 //! | `windows` | frames and forms of window functions |
 //! | `rowids` | `rowid` and fragments |
@@ -14,6 +15,7 @@
 
 mod calls;
 mod choices;
+mod features;
 mod likes;
 mod nodes;
 mod rewrite;
@@ -24,6 +26,7 @@ mod tokens;
 mod windows;
 
 pub use choices::{Choices, choices};
+pub use features::features;
 pub use rewrite::{Rewritten, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
 pub use split::{Piece, Place, split};

@@ -11,6 +11,7 @@ use super::definition::{DEFAULT, SPELLING, TableDefinition};
 use super::reader::Reader;
 use super::table::HeavyTable;
 use crate::functions::{Action, functions};
+use crate::options::Options;
 use crate::types::heavy_type::HeavyType;
 
 /// What is shown.
@@ -89,7 +90,7 @@ impl Show {
 }
 
 /// The rows of a list.
-pub(super) fn shown(show: &Show, database: &Database) -> Result<RecordBatch> {
+pub(super) fn shown(show: &Show, database: &Database, options: &Options) -> Result<RecordBatch> {
     match show {
         Show::Tables => {
             let names = database.entries().into_iter().filter(|(_, entry)| matches!(entry, Entry::Table(_)));
@@ -103,7 +104,7 @@ pub(super) fn shown(show: &Show, database: &Database) -> Result<RecordBatch> {
             };
             texts(&["SQL"], vec![vec![text]])
         }
-        Show::Databases => texts(&["Database", "Owner"], vec![vec!["heavyai".into(), "admin".into()]]),
+        Show::Databases => texts(&["Database", "Owner"], vec![vec![options.database.clone(), options.user.clone()]]),
         Show::Functions => {
             let names = functions().filter(|function| !matches!(function.action, Action::Refused(_)));
             texts(&["Scalar UDF"], names.map(|function| vec![function.name.to_owned()]).collect())
