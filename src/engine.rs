@@ -41,7 +41,10 @@ use crate::exec::{
     CorrelationJoin, CorrelationPlanner, DevicePanels, RELATION_FUNCTIONS, RelationFunctions, RunAggregate, RunCache, StrongestPairs,
     WideCorrelation, strategy_time_order, takes_relations,
 };
-use crate::heavydb::{self, ReplayOptions, Replayed};
+use crate::heavydb::{
+    self, Explained, Finding, HeavySettings, ReplayOptions, ReplayResults, Replayed, WithHeavyTables, message_of, place_of,
+    refuse_heavy_target, register_table_functions,
+};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore};
 
@@ -53,6 +56,15 @@ pub struct Engine {
     config: EngineConfig,
     /// What statements in HeavyDB's dialect made in memory.
     heavy_tables: Arc<HeavyTables>,
+}
+
+/// What a statement gave.
+#[derive(Debug)]
+pub struct Done {
+    /// Its rows, not yet read; without columns for a statement that has no result.
+    pub frame: DataFrame,
+    /// What the user should know beside the rows: that something has no effect, how many values were dropped.
+    pub note: Option<String>,
 }
 
 /// Values for the `$name` parameters of statements, typed.
@@ -159,11 +171,12 @@ impl Engine {
             None => Root::in_memory()?,
         };
         let directory = Arc::new(DirectorySchema::new(root.clone()));
-        let ctx = session(&config, &directory)?;
+        let heavy_tables = Arc::new(HeavyTables::default());
+        let ctx = session(&config, &directory, &heavy_tables)?;
         // Whatever lists the files of a table through the session sees no unfinished ones.
         ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
         directory.attach(ctx.state_weak_ref());
-        Ok(Self { ctx, directory, config, heavy_tables: Arc::default() })
+        Ok(Self { ctx, directory, config, heavy_tables })
     }
 
     /// The DataFusion session: everything of DataFusion stays usable.
@@ -208,6 +221,14 @@ impl Engine {
     /// # Errors
     /// [`Error::Query`] with the position in the whole text that was parsed, where it is known.
     pub async fn run(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
+        Ok(self.run_noted(statement, parameters).await?.frame)
+    }
+
+    /// As [`Engine::run`], with what the statement has to say beside its rows.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn run_noted(&self, statement: &Statement, parameters: &Parameters) -> Result<Done> {
         let outcome = self.run_command(statement, parameters).await;
         match outcome {
             Err(Error::Query(query)) => Err(Error::Query(Box::new(self.explained(*query, statement).await))),
@@ -215,8 +236,8 @@ impl Engine {
         }
     }
 
-    async fn run_command(&self, statement: &Statement, parameters: &Parameters) -> Result<DataFrame> {
-        match &statement.command {
+    async fn run_command(&self, statement: &Statement, parameters: &Parameters) -> Result<Done> {
+        let frame = match &statement.command {
             Command::Restore { table, version } => {
                 let version = restore(&self.directory, table, *version).await?;
                 self.one_column("version", Arc::new(UInt64Array::from(vec![version])))
@@ -225,26 +246,38 @@ impl Engine {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
-            Command::Heavy => self.run_heavy(&statement.text).await,
+            Command::Heavy => return self.run_heavy(statement).await,
             Command::Sql(sql) => {
                 refuse_stored_parameters(statement)?;
                 let state = self.ctx.state();
                 refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
                 self.run_sql(sql, &statement.text, parameters).await
             }
-        }
+        };
+        Ok(Done { frame: frame?, note: None })
     }
 
-    async fn run_heavy(&self, text: &str) -> Result<DataFrame> {
+    async fn run_heavy(&self, statement: &Statement) -> Result<Done> {
         self.directory.refresh().await?;
-        let outcome = self.heavydb(&HeavyOptions::default()).run(text).await?;
-        if let Some(note) = outcome.note {
-            tracing::info!(note, "heavydb");
-        }
-        match outcome.rows {
-            Some(rows) => Ok(rows),
-            None => Ok(self.ctx.read_empty()?),
-        }
+        let session = self.heavydb(&HeavySettings::of(&self.ctx.state()));
+        let outcome = session.run(&statement.text).await.map_err(|error| {
+            let place = place_of(&error, &statement.text).map(|place| place.after(statement.position));
+            match Error::from(error) {
+                Error::Query(mut query) => {
+                    query.position = place.or(Some(statement.position));
+                    if let Some(source) = &query.source {
+                        query.message = message_of(source);
+                    }
+                    Error::Query(query)
+                }
+                other => other,
+            }
+        })?;
+        let frame = match outcome.rows {
+            Some(rows) => rows,
+            None => self.ctx.read_empty()?,
+        };
+        Ok(Done { frame, note: outcome.note })
     }
 
     async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
@@ -257,6 +290,7 @@ impl Engine {
             Some(plan) => plan,
             None => bind(plan_statement(&self.ctx.state(), sql, text).await?, parameters)?,
         };
+        refuse_heavy_target(&plan, &self.heavy_tables)?;
         let done = match &plan {
             LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
             LogicalPlan::Dml(dml) => {
@@ -316,7 +350,29 @@ impl Engine {
         each: impl FnMut(Replayed<'_>) + Send,
     ) -> Result<Report> {
         self.directory.refresh().await?;
-        heavydb::replay(self.ctx.state(), Arc::default(), options, results, each).await
+        let report = heavydb::replay(self.ctx.state(), Arc::default(), options, results, each).await?;
+        if let Some(kept) = self.ctx.state().config().get_extension::<ReplayResults>() {
+            kept.add(&report);
+        }
+        Ok(report)
+    }
+
+    /// Replays the inputs up to one query and explains it.
+    ///
+    /// # Errors
+    /// As [`Engine::replay`]; [`Error::Usage`] where no query has the id.
+    pub async fn explain_replay(&self, options: &ReplayOptions, id: &str) -> Result<Explained> {
+        self.directory.refresh().await?;
+        heavydb::explain(self.ctx.state(), Arc::default(), options, id).await
+    }
+
+    /// What the statements of scripts in HeavyDB's dialect would meet; nothing of them is run.
+    ///
+    /// # Errors
+    /// A script that cannot be read.
+    pub async fn check_heavydb(&self, files: &[std::path::PathBuf]) -> Result<Vec<Finding>> {
+        self.directory.refresh().await?;
+        heavydb::check(&self.ctx.state(), files).await
     }
 
     /// Makes deterministic data, into a table or a file.
@@ -351,7 +407,16 @@ impl Engine {
     /// [`Error::Storage`] when the directory cannot be listed.
     pub async fn table_names(&self) -> Result<Vec<String>> {
         self.directory.refresh().await?;
-        Ok(SchemaProvider::table_names(self.directory.as_ref()))
+        let mut names = SchemaProvider::table_names(self.directory.as_ref());
+        names.extend(self.heavy_tables.entries().into_iter().map(|(name, _)| name));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Tables and views that statements in HeavyDB's dialect made in memory.
+    pub fn heavy_tables(&self) -> &Arc<HeavyTables> {
+        &self.heavy_tables
     }
 
     /// The schema over the database directory.
@@ -415,9 +480,8 @@ impl Engine {
 }
 
 /// The session of a database: catalog, functions, planning rules, memory and threads.
-fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<SessionContext> {
+fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>, heavy_tables: &Arc<HeavyTables>) -> Result<SessionContext> {
     let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SCHEMA, Arc::clone(directory) as Arc<dyn SchemaProvider>)?;
     catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema::new(Arc::clone(directory))))?;
     let mut state = SessionStateBuilder::new()
         .with_config(session_config(config)?)
@@ -432,7 +496,10 @@ fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>) -> Result<Se
         .build();
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     datafusion_functions_finance::register_functions(&mut state)?;
+    register_table_functions(&mut state);
     let ctx = SessionContext::new_with_state(state);
+    let tables = Arc::clone(directory) as Arc<dyn SchemaProvider>;
+    catalog.register_schema(SCHEMA, Arc::new(WithHeavyTables::new(tables, Arc::clone(heavy_tables), ctx.state_weak_ref())))?;
     catalog.register_schema(INFORMATION_SCHEMA, information_schema(ctx.state().catalog_list()))?;
     ctx.register_catalog(CATALOG, Arc::new(catalog));
     ctx.add_optimizer_rule(Arc::new(CorrelationJoin));
@@ -472,7 +539,9 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         // The engine's own takes its place.
         .with_information_schema(false)
         .with_option_extension(SqlOptions { gpu: config.gpu, dialect: config.dialect, ..SqlOptions::default() })
+        .with_option_extension(HeavySettings::default())
         .with_extension(Arc::new(DevicePanels::default()))
+        .with_extension(Arc::new(ReplayResults::default()))
         .with_extension(Arc::new(RunCache::default()))
         .with_extension(Arc::new(WideSchemaCache::default()));
     if let Some(threads) = config.threads {

@@ -90,6 +90,17 @@ pub struct Position {
     pub column: u64,
 }
 
+impl Position {
+    /// A place of a part of a text as one of the whole, where the part starts at `start`.
+    #[must_use]
+    pub fn after(self, start: Self) -> Self {
+        if self.line <= 1 {
+            return Self { line: start.line, column: start.column + self.column.saturating_sub(1) };
+        }
+        Self { line: start.line + self.line - 1, column: self.column }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)

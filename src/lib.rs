@@ -44,7 +44,7 @@
 //!
 //! # Layers
 //!
-//! `cli → engine → heavydb → catalog → ingest → exec → {storage, gpu} → {config, error}`: a module imports only from those to its right.
+//! `cli → engine → catalog → ingest → exec → heavydb → {storage, gpu} → {config, error}`: a module imports only from those to its right.
 
 pub mod catalog;
 pub mod cli;

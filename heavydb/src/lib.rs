@@ -21,5 +21,5 @@ pub mod replay;
 pub mod tables;
 pub mod types;
 
-pub use options::Options;
+pub use options::{Options, SETTINGS, Setting};
 pub use refusal::Refusal;

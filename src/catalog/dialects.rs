@@ -27,7 +27,7 @@ pub fn parse_in(text: &str, dialect: &mut SqlDialect) -> Result<Vec<Statement>> 
             continue;
         }
         for mut statement in parse(piece.text).map_err(|error| moved(error, position))? {
-            statement.position = within(position, statement.position);
+            statement.position = statement.position.after(position);
             *dialect = chosen(&statement).unwrap_or(*dialect);
             statements.push(statement);
         }
@@ -52,18 +52,10 @@ fn chosen(statement: &Statement) -> Option<SqlDialect> {
     SqlDialect::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, dialect)| *dialect)
 }
 
-/// A place in a piece as one in the whole text.
-fn within(piece: Position, place: Position) -> Position {
-    if place.line <= 1 {
-        return Position { line: piece.line, column: piece.column + place.column.saturating_sub(1) };
-    }
-    Position { line: piece.line + place.line - 1, column: place.column }
-}
-
 fn moved(error: Error, piece: Position) -> Error {
     match error {
         Error::Query(mut query) => {
-            query.position = query.position.map(|place| within(piece, place));
+            query.position = query.position.map(|place| place.after(piece));
             Error::Query(query)
         }
         other => other,

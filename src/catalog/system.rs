@@ -10,12 +10,13 @@
 //! | `system.strategies` | strategy of a strategy table |
 //! | `system.devices` | GPU of this machine, or the reason why there is none |
 //! | `system.cache_entries` | result that the session keeps in a tier: panels of series on a GPU |
+//! | `system.replay_results` | query of every replay of HeavyDB's queries in this session |
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::{Column, JoinType, Result as DfResult, internal_datafusion_err};
@@ -31,6 +32,7 @@ use serde_json::Value;
 use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
 use crate::exec::{DevicePanels, StrategyScan};
+use crate::heavydb::ReplayResults;
 use crate::storage::{StrategyTable, history, load_table};
 
 /// Tables whose logs are read at the same time.
@@ -62,6 +64,11 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable { name: "strategies", schema: strategies_schema, compute: |schema, ctx| Box::pin(strategies(schema, ctx)) },
     SystemTable { name: "devices", schema: || json_schema(DEVICE_COLUMNS), compute: |_, _| Box::pin(async { devices() }) },
     SystemTable { name: "cache_entries", schema: || json_schema(CACHE_COLUMNS), compute: |_, ctx| Box::pin(async { cache_entries(ctx) }) },
+    SystemTable {
+        name: "replay_results",
+        schema: || json_schema(REPLAY_COLUMNS),
+        compute: |_, ctx| Box::pin(async { replay_results(ctx) }),
+    },
 ];
 
 /// A system table as a provider: planning knows its columns, reading computes its rows.
@@ -141,6 +148,7 @@ struct JsonColumn(&'static str, JsonType, &'static [&'static str]);
 enum JsonType {
     Text,
     Integer,
+    Real,
     Boolean,
     Instant,
 }
@@ -218,11 +226,32 @@ const CACHE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("pinned", JsonType::Boolean, &["pinned"]),
 ];
 
+const REPLAY_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("replay", JsonType::Integer, &["replay"]),
+    JsonColumn("finished_at", JsonType::Instant, &["finished_at"]),
+    JsonColumn("id", JsonType::Text, &["id"]),
+    JsonColumn("status", JsonType::Text, &["status"]),
+    JsonColumn("rows", JsonType::Integer, &["rows"]),
+    JsonColumn("expected_rows", JsonType::Integer, &["expected_rows"]),
+    JsonColumn("first_difference", JsonType::Text, &["first_difference"]),
+    JsonColumn("logged_ms", JsonType::Real, &["logged_ms"]),
+    JsonColumn("our_ms", JsonType::Real, &["our_ms"]),
+    JsonColumn("speed_up", JsonType::Real, &["speed_up"]),
+    JsonColumn("occurrences", JsonType::Integer, &["occurrences"]),
+    JsonColumn("reason", JsonType::Text, &["reason"]),
+    JsonColumn("rules", JsonType::Text, &["rules"]),
+    JsonColumn("notes", JsonType::Text, &["notes"]),
+    JsonColumn("features", JsonType::Text, &["features"]),
+    JsonColumn("origin", JsonType::Text, &["origin"]),
+    JsonColumn("sql", JsonType::Text, &["sql"]),
+];
+
 /// Columns as a schema.
 fn json_schema(columns: &[JsonColumn]) -> SchemaRef {
     let data_type = |kind| match kind {
         JsonType::Text => DataType::Utf8,
         JsonType::Integer => DataType::Int64,
+        JsonType::Real => DataType::Float64,
         JsonType::Boolean => DataType::Boolean,
         JsonType::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
     };
@@ -237,6 +266,7 @@ fn json_batch(columns: &[JsonColumn], records: &[Value]) -> Result<RecordBatch> 
         let array: ArrayRef = match kind {
             JsonType::Text => Arc::new(found.iter().map(|v| as_text(v)).collect::<StringArray>()),
             JsonType::Integer => Arc::new(found.iter().map(|v| v.as_i64()).collect::<Int64Array>()),
+            JsonType::Real => Arc::new(found.iter().map(|v| v.as_f64()).collect::<Float64Array>()),
             JsonType::Boolean => Arc::new(found.iter().map(|v| v.as_bool()).collect::<BooleanArray>()),
             JsonType::Instant => Arc::new(found.iter().map(|v| as_instant(v)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         };
@@ -388,6 +418,12 @@ fn cache_entries(ctx: &SessionContext) -> Result<RecordBatch> {
         })
     };
     json_batch(CACHE_COLUMNS, &panels.into_iter().map(record).collect::<Vec<_>>())
+}
+
+/// `system.replay_results`: what the session of the query replayed.
+fn replay_results(ctx: &SessionContext) -> Result<RecordBatch> {
+    let kept = ctx.state().config().get_extension::<ReplayResults>();
+    json_batch(REPLAY_COLUMNS, &kept.map(|kept| kept.records()).unwrap_or_default())
 }
 
 /// `system.strategies`: one row per strategy, counted from the data, in source order.

@@ -101,11 +101,37 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Replay queries of a HeavyDB server and compare the results
     Replay(Box<ReplayArguments>),
+    /// Statements in HeavyDB's dialect
+    Heavydb {
+        #[command(subcommand)]
+        kind: HeavydbKind,
+    },
     /// Generate deterministic test data
     Generate {
         #[command(subcommand)]
         kind: GenerateKind,
     },
+}
+
+/// `tranchedb heavydb KIND`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HeavydbKind {
+    /// Say what scripts in HeavyDB's dialect would meet, without running them; exit code 3 where something is unsupported or wrong
+    Check(CheckArguments),
+}
+
+/// `tranchedb heavydb check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// SQL files, in the order in which they would run
+    #[arg(required = true, value_name = "FILE.sql")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Also list the statements that run as they are
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How the findings are printed: table or json
+    #[arg(long, value_name = "FORM", default_value = "table", value_parser = ["table", "json"])]
+    pub(crate) report: String,
 }
 
 /// `tranchedb replay`.
@@ -123,19 +149,25 @@ pub(crate) struct ReplayArguments {
     /// Write our rows, one JSON line a query
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) results: Option<PathBuf>,
-    /// How the report is printed: table, json or junit
-    #[arg(long, value_name = "FORM", default_value = "table", value_parser = ["table", "json", "junit"])]
-    pub(crate) report: String,
+    /// How the report is printed: table, json or junit; found from the ending of the -o file (.json, .xml) where it is not given
+    #[arg(long, value_name = "FORM", value_parser = ["table", "json", "junit"])]
+    pub(crate) report: Option<String>,
+    /// Instead of the report show one query: HeavyDB's text, the rewritten text, the plan, both results around the first difference
+    #[arg(long, value_name = "ID")]
+    pub(crate) explain: Option<String>,
+    /// Run nothing: write COPY (...) TO statements that make the HeavyDB server write its results
+    #[arg(long, value_name = "FILE.sql", conflicts_with_all = ["explain", "results", "expected", "setup"])]
+    pub(crate) capture: Option<PathBuf>,
     /// Relative difference of numbers that counts as none
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = difference)]
     pub(crate) tolerance: f64,
     /// Absolute difference of numbers that counts as none
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = difference)]
     pub(crate) absolute: f64,
     /// Compare approximate aggregates like any other number
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Option of the dialect: null_div_by_zero, bigint_count, user, now
+    /// Option of the dialect: null_div_by_zero, bigint_count, user, database, now, guards
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) set: Vec<(String, String)>,
     /// Only these queries: ids or patterns with * and ?
@@ -156,23 +188,32 @@ pub(crate) struct ReplayArguments {
     /// Also run statements of a log that change data; they change tables in memory alone
     #[arg(long)]
     pub(crate) allow_writes: bool,
-    /// Timed runs of every query; the median counts
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) repeat: u16,
+    /// Timed runs of every query; the median counts. Without it three for queries with a logged time, else one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) repeat: Option<u16>,
+    /// Queries that run at the same time; one alone gives the truest times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
     /// Runs of every query before the timed ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) warmup: u16,
     /// Seconds after which a query is given up
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, visible_alias = "time-limit", value_name = "S", value_parser = seconds)]
     pub(crate) timeout: Option<f64>,
     /// Exit with 0 in spite of these: unsupported, error, differs
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ["unsupported", "error", "differs"])]
     pub(crate) allow: Vec<String>,
 }
 
+/// A difference of numbers that counts as none.
+fn difference(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0).ok_or_else(|| "a number from 0".to_owned())
+}
+
 /// A positive number of seconds.
 fn seconds(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0).ok_or_else(|| "a number above 0".to_owned())
+    let possible = |seconds: &f64| *seconds > 0.0 && *seconds <= 1e9;
+    text.parse().ok().filter(possible).ok_or_else(|| "a number of seconds above 0".to_owned())
 }
 
 /// `tranchedb import`: the flags are the keys of a profile file.

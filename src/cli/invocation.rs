@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::arguments::{Arguments, BindingArguments, Command, CommonArguments, GenerateKind, ImportArguments, RunArguments};
+use super::arguments::{Arguments, BindingArguments, Command, CommonArguments, GenerateKind, HeavydbKind, ImportArguments, RunArguments};
 use super::commands::generate::GeneratePlan;
+use super::commands::heavydb::CheckPlan;
 use super::commands::import::{ImportPlan, ReportForm};
 use super::commands::replay::ReplayPlan;
 use super::failure::{Failure, Result};
@@ -50,6 +51,8 @@ pub(crate) enum Action {
     Generate(GeneratePlan),
     /// Queries of a HeavyDB server, compared.
     Replay(Box<ReplayPlan>),
+    /// Scripts in HeavyDB's dialect, looked at.
+    Check(CheckPlan),
 }
 
 impl Invocation {
@@ -151,7 +154,8 @@ fn action_of(command: Command, common: &CommonArguments) -> Result<Action> {
         Command::Run(run) if run.list => Ok(Action::ListScripts),
         Command::Run(RunArguments { show: Some(name), .. }) => Ok(Action::ShowScript(name)),
         Command::Run(run) => Ok(Action::Run(run_plan(run))),
-        Command::Replay(replay) => Ok(Action::Replay(Box::new(ReplayPlan::new(*replay)?))),
+        Command::Replay(replay) => Ok(Action::Replay(Box::new(ReplayPlan::new(*replay, common.output.as_deref())?))),
+        Command::Heavydb { kind: HeavydbKind::Check(check) } => Ok(Action::Check(CheckPlan::new(check))),
         Command::Generate { kind: GenerateKind::Strategies(arguments) } => {
             if arguments.into.is_some() {
                 require_database(common, "generate --into")?;

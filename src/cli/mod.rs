@@ -11,7 +11,7 @@
 //! | `print`, `output` | formats, and where results go |
 //! | `script` | `-c`, `-f`, `run`: parse whole, bind, run; built-in scripts |
 //! | `repl` | the prompt |
-//! | `commands` | `import`, `generate` and `replay` |
+//! | `commands` | `import`, `generate`, `replay` and `heavydb` |
 //! | `logging`, `redact`, `progress` | logs without secrets, signs of life |
 
 mod arguments;
@@ -75,6 +75,7 @@ async fn act(invocation: Invocation, workers: Handle) -> Result<()> {
         Action::Run(plan) => run_scripts(plan, engine, printing, output, workers).await,
         Action::Import(plan) => commands::import::run(*plan, engine, &printing, output, workers).await,
         Action::Replay(plan) => commands::replay::run(*plan, engine, &printing, output, workers).await,
+        Action::Check(plan) => commands::heavydb::run(plan, engine, output, workers).await,
         Action::Generate(plan) => commands::generate::run(plan, engine, &printing, output, workers).await,
         Action::ListScripts | Action::ShowScript(_) => Ok(()),
     }

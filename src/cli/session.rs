@@ -24,7 +24,7 @@ use super::progress::Spinner;
 use super::redact::Redacted;
 use super::workers::Workers;
 use crate::catalog::Statement;
-use crate::engine::{Engine, Parameters};
+use crate::engine::{Done, Engine, Parameters};
 use crate::error::{Error, Position};
 use crate::exec::{giving_way, progress};
 
@@ -84,6 +84,7 @@ pub(crate) struct Session {
 
 /// A statement's result on its way from the workers.
 enum Part {
+    Note(String),
     Plan(Arc<dyn ExecutionPlan>),
     Rows(RecordBatch),
 }
@@ -139,6 +140,7 @@ impl Session {
                 part = parts.recv() => part,
             };
             match part {
+                Some(Part::Note(note)) => self.tell(&note, &mut spinner),
                 Some(Part::Plan(begun)) => {
                     printer = self.begin(&begun.schema(), &mut spinner)?;
                     plan = Some(begun);
@@ -157,6 +159,15 @@ impl Session {
         spinner.clear();
         self.finish(printer, started.elapsed())?;
         Ok(ran)
+    }
+
+    /// Says what a statement has to say beside its rows, where the data does not go.
+    fn tell(&self, note: &str, spinner: &mut Spinner) {
+        if !self.printing.quiet {
+            spinner.clear();
+            // A closed standard error leaves nobody to tell.
+            drop(writeln!(std::io::stderr().lock(), "note: {note}"));
+        }
     }
 
     /// A writer for a result with columns; a statement without a result prints no data.
@@ -233,7 +244,12 @@ impl Session {
 
 /// Plans and runs the statement on the workers, handing over its schema and then its batches.
 async fn produce(engine: Engine, statement: Statement, parameters: Parameters, parts: mpsc::Sender<Part>) -> Result<(), Error> {
-    let frame = engine.run(&statement, &parameters).await?;
+    let Done { frame, note } = engine.run_noted(&statement, &parameters).await?;
+    if let Some(note) = note
+        && parts.send(Part::Note(note)).await.is_err()
+    {
+        return Ok(());
+    }
     let context = Arc::new(frame.task_ctx());
     let plan = giving_way(frame.create_physical_plan().await?)?;
     let mut stream = execute_stream(Arc::clone(&plan), context)?;

@@ -1,7 +1,37 @@
-//! HeavyDB's dialect in an engine: its session, and the replay of its queries.
+//! HeavyDB's dialect in an engine: its settings and tables in a session, the replay of its queries, the check of its scripts.
 //!
 //! The dialect itself (text, functions, types, tables, logs, comparison) is the crate `datafusion-heavydb`, which knows no engine.
+//!
+//! | part | what |
+//! |---|---|
+//! | `settings` | `SET heavydb.x = ...` |
+//! | `overlay` | tables of the dialect, seen by statements of the engine's own |
+//! | `place` | where in a statement's text the trouble is |
+//! | `replay`, `judge`, `notes` | statements in order, a query's rows compared, what is worth knowing about the whole |
+//! | `explain` | one query in full |
+//! | `capture` | statements that write HeavyDB's results |
+//! | `records` | the replays of a session as a table |
+//! | `check` | what a script would meet, without running it |
+//! | `table_functions` | logs and the dialect's functions as tables |
 
+mod capture;
+mod check;
+mod explain;
+mod judge;
+mod notes;
+mod overlay;
+mod place;
+mod records;
 mod replay;
+mod settings;
+mod table_functions;
 
+pub use capture::{Captured, capture};
+pub use check::{Finding, FindingKind, check};
+pub use explain::{Explained, explain};
+pub use overlay::{WithHeavyTables, refuse_heavy_target};
+pub use place::{message_of, place_of};
+pub use records::ReplayResults;
 pub use replay::{ReplayOptions, Replayed, replay};
+pub use settings::HeavySettings;
+pub use table_functions::{TABLE_FUNCTIONS, TableFunction, register_table_functions};

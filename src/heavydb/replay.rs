@@ -1,29 +1,25 @@
-//! Queries of a HeavyDB server, run here and compared with its results.
+//! Queries of a HeavyDB server, run here in their order and compared with its results.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::error::DataFusionError;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion_heavydb::dialect::{Choices, choices};
-use datafusion_heavydb::replay::compare::{Choice, Order, Rules, Verdict, compare, compare_choice};
-use datafusion_heavydb::replay::expected::{Expectation, Expectations, TextForm};
+use datafusion_heavydb::replay::expected::Expectation;
 use datafusion_heavydb::replay::input::{Entry, Filters, Inputs, Kind, Query, Skip};
 use datafusion_heavydb::replay::render::Results;
 use datafusion_heavydb::replay::report::{Outcome, Report, Status};
-use datafusion_heavydb::replay::rows::Rows;
-use datafusion_heavydb::tables::{Database, HeavySession};
-use datafusion_heavydb::{Options, Refusal};
+use datafusion_heavydb::tables::Database;
 
+use super::judge::{Given, Judge, Judged, failed, unreadable};
+use super::notes;
 use crate::error::{Error, Result};
 
-/// The user of a query whose input names none, as HeavyDB's own tests have it.
-const NO_USER: &str = "SESSIONLESS_USER";
+/// Steps that may wait for a query before them: times of queries that came again need a bound too.
+const STEPS_AHEAD: usize = 4_096;
 
 /// What is replayed, and how it is judged.
 #[derive(Debug, Clone)]
@@ -46,12 +42,14 @@ pub struct ReplayOptions {
     pub filters: Filters,
     /// Whether statements of a log that change data are run.
     pub allow_writes: bool,
-    /// Timed runs of every query.
-    pub repeat: usize,
+    /// Timed runs of every query; `None`: three where HeavyDB's time is known, else one.
+    pub repeat: Option<usize>,
     /// Runs before them.
     pub warmup: usize,
     /// How long a query may take.
     pub timeout: Option<Duration>,
+    /// Queries that run at the same time; a statement that changes tables waits for those before it.
+    pub jobs: usize,
 }
 
 impl Default for ReplayOptions {
@@ -66,9 +64,10 @@ impl Default for ReplayOptions {
             exact: false,
             filters: Filters::default(),
             allow_writes: false,
-            repeat: 1,
+            repeat: None,
             warmup: 0,
             timeout: None,
+            jobs: 1,
         }
     }
 }
@@ -82,22 +81,37 @@ pub struct Replayed<'a> {
     pub count: usize,
 }
 
-/// The session and the judge of a replay.
-struct Replay<'a> {
-    options: &'a ReplayOptions,
-    base: SessionState,
-    database: Arc<Database>,
-    dialect: Options,
-    expectations: Option<Expectations>,
+/// What becomes of a statement before it runs.
+pub(super) enum Course {
+    /// It is not run; its row of the report.
+    Left(Box<Outcome>),
+    /// It changes tables.
+    Change,
+    /// It is run and compared with this.
+    Run(Option<Expectation>),
 }
 
-/// A query's rows.
-struct Answer {
-    rows: Rows,
-    rules: Vec<String>,
+/// Decides what becomes of a statement.
+///
+/// # Errors
+/// An expectation that cannot be read.
+pub(super) fn course(judge: &Judge, query: &Query) -> Result<Course> {
+    let expectation = judge.expectation(&query.id)?;
+    let wants_error = matches!(&expectation, Some(Expectation::Error(_)));
+    if query.skip.is_some() && !(wants_error && query.skip == Some(Skip::Failed)) {
+        return Ok(Course::Left(Box::new(Outcome::new(query))));
+    }
+    let skipped =
+        |reason: &str| Course::Left(Box::new(Outcome { status: Status::Skipped, reason: Some(reason.into()), ..Outcome::new(query) }));
+    Ok(match query.kind {
+        Kind::Query => Course::Run(expectation),
+        Kind::Session | Kind::Administration | Kind::Show | Kind::Export => skipped("it is no query of tables"),
+        _ if query.timestamp.is_some() && !judge.options.allow_writes => skipped("it changes data: --allow-writes runs it, in memory"),
+        _ => Course::Change,
+    })
 }
 
-/// Replays every statement of the inputs, one after another; `each` sees every query, `results` takes our rows.
+/// Replays every statement of the inputs; `each` sees every query, `results` takes our rows, both in the order of the inputs.
 ///
 /// # Errors
 /// An input, an expectation or a statement of the setup that cannot be read or run; a query that fails is none.
@@ -106,249 +120,131 @@ pub async fn replay(
     database: Arc<Database>,
     options: &ReplayOptions,
     results: Option<Box<dyn Write + Send>>,
-    mut each: impl FnMut(Replayed<'_>) + Send,
+    each: impl FnMut(Replayed<'_>) + Send,
 ) -> Result<Report> {
-    let dialect = settings(&options.settings)?;
-    let expectations = options.expected.as_deref().map(|path| Expectations::open(path, TextForm::default())).transpose();
-    let expectations = expectations.map_err(unreadable)?;
-    let replay = Replay { options, base, database, dialect, expectations };
+    let judge = Arc::new(Judge::open(base, database, options)?);
     let mut inputs = Inputs::open(&options.inputs, options.filters.clone()).map_err(unreadable)?;
-    for file in &options.setup {
-        replay.set_up(file).await?;
-    }
     let mut report = Report::new(format!("tranchedb {}", env!("CARGO_PKG_VERSION")));
-    report.options = replay.shown_options();
-    let mut results = results.map(Results::new);
+    report.options = judge.shown_options();
+    report.notes = judge.set_up().await?;
+    let mut run =
+        Run { judge: Arc::clone(&judge), report, results: results.map(Results::new), each, steps: VecDeque::new(), found: HashSet::new() };
     for entry in &mut inputs {
         match entry.map_err(unreadable)? {
-            Entry::Again { id, timing } => timing.iter().for_each(|timing| report.add_time(&id, timing.total_ms)),
-            Entry::Query(query) => {
-                let Some(outcome) = replay.step(&query, &mut report, results.as_mut()).await? else { continue };
-                each(Replayed { outcome: &outcome, count: report.outcomes().len() + 1 });
-                report.push(outcome);
-            }
+            Entry::Again { id, timing } => run.steps.extend(timing.map(|timing| Step::Time(id, timing.total_ms))),
+            Entry::Query(query) => run.begin(query).await?,
         }
+        run.settle(STEPS_AHEAD).await?;
     }
+    run.settle(0).await?;
+    let Run { mut report, results, found, .. } = run;
     report.inputs = inputs.summaries().to_vec();
     if let Some(results) = results {
         results.finish().map_err(|error| Error::storage("writing the results", error))?;
     }
+    let notes = notes::of(&judge, &report, &found);
+    report.notes.extend(notes);
     Ok(report)
 }
 
-/// The options of the dialect that were set.
-fn settings(given: &[(String, String)]) -> Result<Options> {
-    let mut options = Options { user: NO_USER.into(), ..Options::default() };
-    for (name, value) in given {
-        options.set(name.trim_start_matches("heavydb."), value).map_err(Error::Usage)?;
-    }
-    Ok(options)
+/// What is to be done with a query, in the order of the inputs.
+enum Step {
+    /// It runs.
+    Running(Box<Query>, SpawnedTask<Judged>),
+    /// It is not run.
+    Left(Box<Outcome>),
+    /// One more time of HeavyDB.
+    Time(String, f64),
 }
 
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Query(Box::new(crate::error::QueryError { message: error.to_string(), hint: None, position: None, source: None }))
+/// A replay under way.
+struct Run<E> {
+    judge: Arc<Judge>,
+    report: Report,
+    results: Option<Results<Box<dyn Write + Send>>>,
+    each: E,
+    steps: VecDeque<Step>,
+    /// Ids of queries that have a result.
+    found: HashSet<String>,
 }
 
-impl Replay<'_> {
-    fn session(&self, query: Option<&Query>) -> HeavySession {
-        let mut dialect = self.dialect.clone();
-        if let Some(query) = query {
-            dialect.null_div_by_zero |= query.server_flags.iter().any(|flag| flag == "null-div-by-zero");
-            dialect.user = query.user.clone().unwrap_or(dialect.user);
-            dialect.now = dialect.now.or_else(|| query.timestamp.map(|at| at.and_utc().timestamp()));
-        }
-        HeavySession::new(&self.base, &self.database, &dialect)
-    }
-
-    fn shown_options(&self) -> Vec<(String, String)> {
-        let mut shown = vec![("tolerance".to_owned(), self.options.tolerance.to_string())];
-        shown.extend(self.options.settings.iter().cloned());
-        shown
-    }
-
-    async fn set_up(&self, file: &PathBuf) -> Result<()> {
-        let text = std::fs::read_to_string(file).map_err(|error| Error::storage(format!("reading {}", file.display()), error))?;
-        let session = self.session(None);
-        for piece in datafusion_heavydb::dialect::split(&text) {
-            session.run(piece.text).await.map_err(|error| {
-                let shown: String = piece.text.chars().take(80).collect();
-                Error::Usage(format!("{}:{}: {}\n  {shown}", file.display(), piece.place.line, plain(&error)))
-            })?;
+impl<E: FnMut(Replayed<'_>) + Send> Run<E> {
+    /// Begins a statement, when there is room.
+    async fn begin(&mut self, query: Box<Query>) -> Result<()> {
+        match course(&self.judge, &query)? {
+            Course::Left(outcome) => self.steps.push_back(Step::Left(outcome)),
+            Course::Change => {
+                self.settle(0).await?;
+                self.change(&query).await;
+            }
+            Course::Run(expectation) => {
+                if expectation.is_some() {
+                    self.found.insert(query.id.clone());
+                }
+                while self.running() >= self.judge.options.jobs.max(1) {
+                    self.settle_one().await?;
+                }
+                let (judge, moved) = (Arc::clone(&self.judge), query.clone());
+                let task = SpawnedTask::spawn(async move { judge.judged(&moved, expectation.as_ref()).await });
+                self.steps.push_back(Step::Running(query, task));
+            }
         }
         Ok(())
     }
 
-    /// One statement; its row, where it is a query.
-    async fn step(
-        &self,
-        query: &Query,
-        report: &mut Report,
-        results: Option<&mut Results<Box<dyn Write + Send>>>,
-    ) -> Result<Option<Outcome>> {
-        let expectation = match &self.expectations {
-            Some(expectations) => expectations.find(&query.id).map_err(unreadable)?,
-            None => None,
-        };
-        let wants_error = matches!(&expectation, Some(Expectation::Error(_)));
-        if query.skip.is_some() && !(wants_error && query.skip == Some(Skip::Failed)) {
-            return Ok(Some(Outcome::new(query)));
-        }
-        if query.kind != Kind::Query {
-            return self.change(query, report).await;
-        }
-        let session = self.session(Some(query));
-        let outcome = Outcome { status: Status::Ran, reason: None, ..Outcome::new(query) };
-        Ok(Some(self.judged(&session, query, outcome, expectation.as_ref(), results).await?))
+    fn running(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step, Step::Running(..))).count()
     }
 
     /// A statement that is no query. One that fails leaves the tables as they were: what reads them is then likely to differ, so it is told.
-    async fn change(&self, query: &Query, report: &mut Report) -> Result<Option<Outcome>> {
-        let skipped = |reason: &str| Some(Outcome { status: Status::Skipped, reason: Some(reason.into()), ..Outcome::new(query) });
-        match query.kind {
-            Kind::Session | Kind::Administration | Kind::Show | Kind::Export => return Ok(skipped("it is no query of tables")),
-            _ if query.timestamp.is_some() && !self.options.allow_writes => {
-                return Ok(skipped("it changes data: --allow-writes runs it, in memory"));
-            }
-            _ => {}
-        }
+    async fn change(&mut self, query: &Query) {
         let started = Instant::now();
-        match self.session(Some(query)).run(&query.sql).await {
-            Ok(_) => {
-                report.changed(started.elapsed().as_secs_f64() * 1000.0);
-                Ok(None)
+        match self.judge.session(Some(query)).run(&query.sql).await {
+            Ok(done) => {
+                self.report.changed(started.elapsed().as_secs_f64() * 1000.0);
+                let counts = |note: &String| note.ends_with(" rows") || note.ends_with(" rows deleted");
+                self.report.notes.extend(done.note.filter(|note| !counts(note)).map(|note| format!("{}: {note}", query.origin)));
             }
-            Err(error) => Ok(Some(failed(Outcome::new(query), &error))),
+            Err(error) => self.tell(failed(Outcome::new(query), query, &error)),
         }
     }
 
-    async fn judged(
-        &self,
-        session: &HeavySession,
-        query: &Query,
-        outcome: Outcome,
-        expectation: Option<&Expectation>,
-        results: Option<&mut Results<Box<dyn Write + Send>>>,
-    ) -> Result<Outcome> {
-        let mut outcome = outcome;
-        let written = |done: std::io::Result<()>| done.map_err(|error| Error::storage("writing the results", error));
-        match self.timed(session, &query.sql, &mut outcome.our_ms).await {
-            Ok(answer) => {
-                outcome.rules = answer.rules;
-                outcome.our_rows = Some(answer.rows.len());
-                if let Some(results) = results {
-                    written(results.rows(&query.id, &answer.rows))?;
-                }
-                let Some(expectation) = expectation else { return Ok(outcome) };
-                outcome.expected_rows = expectation.rows();
-                let verdict = self.compared(session, query, &answer.rows, expectation).await;
-                Ok(outcome.with_verdict(verdict))
+    /// Finishes steps until so many are left.
+    async fn settle(&mut self, left: usize) -> Result<()> {
+        while self.steps.len() > left {
+            self.settle_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_one(&mut self) -> Result<()> {
+        match self.steps.pop_front() {
+            Some(Step::Time(id, logged_ms)) => self.report.add_time(&id, logged_ms),
+            Some(Step::Left(outcome)) => self.tell(*outcome),
+            Some(Step::Running(query, task)) => {
+                let judged = task.join().await.unwrap_or_else(|_| {
+                    let message = "internal error: the query panicked; please report it".to_owned();
+                    Judged { outcome: Outcome::new(&query).with_error(message.clone()), given: Given::Failed(message) }
+                });
+                self.write(&query.id, &judged.given).map_err(|error| Error::storage("writing the results", error))?;
+                self.tell(judged.outcome);
             }
-            Err(error) => {
-                let refusal = refusal(&error);
-                if let Some(results) = results {
-                    written(match &refusal {
-                        Some(reason) => results.unsupported(&query.id, reason),
-                        None => results.error(&query.id, &plain(&error)),
-                    })?;
-                }
-                if matches!(expectation, Some(Expectation::Error(_))) && refusal.is_none() {
-                    return Ok(outcome.with_verdict(Verdict::Same { notes: vec![format!("it fails here too: {}", plain(&error))] }));
-                }
-                Ok(failed(outcome, &error))
-            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, id: &str, given: &Given) -> std::io::Result<()> {
+        let Some(results) = &mut self.results else { return Ok(()) };
+        match given {
+            Given::Rows(rows) => results.rows(id, rows),
+            Given::Unsupported(reason) => results.unsupported(id, reason),
+            Given::Failed(message) => results.error(id, message),
         }
     }
 
-    /// The rows of a query, and the times of its timed runs in milliseconds, from text to last batch.
-    async fn timed(&self, session: &HeavySession, sql: &str, times: &mut Vec<f64>) -> Result<Answer, DataFusionError> {
-        for _ in 0..self.options.warmup {
-            self.answer(session, sql).await?;
-        }
-        let mut answer = None;
-        for _ in 0..self.options.repeat.max(1) {
-            let started = Instant::now();
-            answer = Some(self.answer(session, sql).await?);
-            times.push(started.elapsed().as_secs_f64() * 1000.0);
-        }
-        answer.ok_or_else(|| DataFusionError::Internal("a query was never run".into()))
+    fn tell(&mut self, outcome: Outcome) {
+        (self.each)(Replayed { outcome: &outcome, count: self.report.outcomes().len() + 1 });
+        self.report.push(outcome);
     }
-
-    async fn answer(&self, session: &HeavySession, sql: &str) -> Result<Answer, DataFusionError> {
-        let work = async {
-            let (plan, rules) = session.plan(sql).await?;
-            let (schema, batches) = collected(session, plan).await?;
-            let rows = Rows::try_new(&schema, &batches).map_err(|error| Refusal::new("the result", error.to_string()))?;
-            Ok(Answer { rows, rules: rules.into_iter().map(str::to_owned).collect() })
-        };
-        match self.options.timeout {
-            None => work.await,
-            Some(limit) => tokio::time::timeout(limit, work)
-                .await
-                .unwrap_or_else(|_| Err(DataFusionError::Execution(format!("not done within {} s", limit.as_secs_f64())))),
-        }
-    }
-
-    /// Compares; where rows differ that ties or a LIMIT may have chosen, with the whole result.
-    async fn compared(&self, session: &HeavySession, query: &Query, ours: &Rows, expectation: &Expectation) -> Verdict {
-        let choices = choices(&query.sql, session.options()).ok();
-        let has_order = choices.as_ref().is_some_and(|choices| choices.has_order);
-        let rules = Rules {
-            tolerance: self.options.tolerance,
-            absolute: self.options.absolute,
-            exact: self.options.exact,
-            order: Order::of(query, has_order),
-            bands: choices.as_ref().map(Choices::bands).unwrap_or_default(),
-            chance: choices.as_ref().map(|choices| choices.chance.clone()).unwrap_or_default(),
-        };
-        let verdict = compare(ours, expectation, &rules);
-        let Verdict::Differs(_) = &verdict else { return verdict };
-        let Some(Choices { whole: Some(whole), keys, offset, limit, .. }) = choices else { return verdict };
-        let choice = Choice { keys, offset, limit };
-        let plan = session.plan_rewritten(whole).await;
-        let rows = match plan {
-            Ok(plan) => collected(session, plan).await.ok().and_then(|(schema, batches)| Rows::try_new(&schema, &batches).ok()),
-            Err(_) => None,
-        };
-        match rows {
-            Some(rows) => match compare_choice(&rows, choice, expectation, &rules) {
-                legal @ (Verdict::Same { .. } | Verdict::NotDetermined(_)) => legal,
-                Verdict::Differs(_) => verdict,
-            },
-            None => verdict,
-        }
-    }
-}
-
-async fn collected(session: &HeavySession, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>), DataFusionError> {
-    let frame = session.context().execute_logical_plan(plan).await?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    Ok((schema, frame.collect().await?))
-}
-
-/// Why a query is not given, where that is so.
-fn refusal(error: &DataFusionError) -> Option<String> {
-    if let Some(refusal) = Refusal::of(error) {
-        return Some(refusal.to_string());
-    }
-    match error.find_root() {
-        DataFusionError::NotImplemented(reason) => Some(reason.clone()),
-        _ => None,
-    }
-}
-
-fn failed(outcome: Outcome, error: &DataFusionError) -> Outcome {
-    match refusal(error) {
-        Some(reason) => outcome.with_refusal(reason),
-        None => outcome.with_error(plain(error)),
-    }
-}
-
-/// An error in a line, without the names of its wrappers.
-fn plain(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    let line = text.lines().next().unwrap_or_default();
-    line.trim_start_matches("External error: ")
-        .trim_start_matches("Error during planning: ")
-        .trim_start_matches("Execution error: ")
-        .to_owned()
 }

@@ -1,10 +1,10 @@
-//! The direction of imports: `cli → engine → heavydb → catalog → ingest → exec → {storage, gpu} → {config, error}`, never upward.
+//! The direction of imports: `cli → engine → catalog → ingest → exec → heavydb → {storage, gpu} → {config, error}`, never upward.
 
 use std::path::{Path, PathBuf};
 
 /// Modules from the top layer down. A file may import from its own folder and from layers after it; the last layer also from itself.
 const LAYERS: &[&[&str]] =
-    &[&["cli"], &["engine"], &["heavydb"], &["catalog"], &["ingest"], &["exec"], &["storage", "gpu"], &["config", "error"]];
+    &[&["cli"], &["engine"], &["catalog"], &["ingest"], &["exec"], &["heavydb"], &["storage", "gpu"], &["config", "error"]];
 
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))

@@ -14,6 +14,7 @@ mod locations;
 mod object_store;
 mod program;
 mod repl;
+mod replay;
 mod run_aggregate;
 mod scripts;
 mod slt;

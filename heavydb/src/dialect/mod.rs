@@ -7,6 +7,7 @@
 //! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
 //! | `calls` | calls of functions: units, renames, refusals |
 //! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
+//! | `features` | what a query uses, for summaries |
 //! | `likes` | `LIKE` with any escape and with sets |
 //! | `named` | the words of a statement, among which are the names of its columns |
 //! | `windows` | frames and forms of window functions |
@@ -15,6 +16,7 @@
 
 mod calls;
 mod choices;
+mod features;
 mod likes;
 mod named;
 mod nodes;
@@ -26,6 +28,7 @@ mod tokens;
 mod windows;
 
 pub use choices::{Choices, choices};
+pub use features::features;
 pub use named::NamedColumns;
 pub use rewrite::{Rewritten, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};

@@ -86,7 +86,7 @@ impl HeavySession {
                 let rows = DataFrame::new(self.context.state(), plan).explain(false, false)?;
                 Ok(Outcome { rows: Some(rows), rules, note: None, is_change: false })
             }
-            Statement::Show(what) => self.rows(show::shown(&what, &self.database)?),
+            Statement::Show(what) => self.rows(show::shown(&what, &self.database, &self.options)?),
             Statement::Noted(note) => Ok(Outcome { rows: None, rules: vec![], note: Some(note.into()), is_change: false }),
             other => self.change(text, other).await,
         }
@@ -180,7 +180,8 @@ impl HeavySession {
     /// As [`HeavySession::run`].
     pub async fn plan_rewritten(&self, statement: sqlparser::ast::Statement) -> Result<LogicalPlan> {
         let plan = self.context.state().statement_to_plan(SqlStatement::Statement(Box::new(statement))).await?;
-        resolve_subqueries(&self.context, check_plan(plan)?).await
+        let plan = if self.options.guards { check_plan(plan)? } else { plan };
+        resolve_subqueries(&self.context, plan).await
     }
 
     /// The options of the dialect.

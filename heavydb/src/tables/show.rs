@@ -12,6 +12,7 @@ use super::reader::Reader;
 use super::reserved::quoted_if_needed;
 use super::table::HeavyTable;
 use crate::functions::{Action, functions};
+use crate::options::Options;
 use crate::types::heavy_type::{Encoding, HeavyType, Kind};
 
 /// What is shown.
@@ -134,7 +135,7 @@ impl Show {
 }
 
 /// The rows of a list.
-pub(super) fn shown(show: &Show, database: &Database) -> Result<RecordBatch> {
+pub(super) fn shown(show: &Show, database: &Database, options: &Options) -> Result<RecordBatch> {
     match show {
         Show::Tables => {
             let names = database.entries().into_iter().filter(|(_, entry)| matches!(entry, Entry::Table(_)));
@@ -148,7 +149,7 @@ pub(super) fn shown(show: &Show, database: &Database) -> Result<RecordBatch> {
             };
             texts(&["SQL"], vec![vec![text]])
         }
-        Show::Databases => texts(&["Database", "Owner"], vec![vec!["heavyai".into(), "admin".into()]]),
+        Show::Databases => texts(&["Database", "Owner"], vec![vec![options.database.clone(), options.user.clone()]]),
         Show::Functions => {
             let names = functions().filter(|function| !matches!(function.action, Action::Refused(_)));
             texts(&["Scalar UDF"], names.map(|function| vec![function.name.to_owned()]).collect())

@@ -1,5 +1,6 @@
-//! Sub-commands that are no SQL: `import`, `generate` and `replay`.
+//! Sub-commands that are no SQL: `import`, `generate`, `replay` and `heavydb`.
 
 pub(crate) mod generate;
+pub(crate) mod heavydb;
 pub(crate) mod import;
 pub(crate) mod replay;

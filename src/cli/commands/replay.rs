@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::cli::progress::Spinner;
 use crate::cli::session::Printing;
 use crate::cli::workers::Workers;
 use crate::engine::Engine;
-use crate::heavydb::ReplayOptions;
+use crate::error::Error;
+use crate::heavydb::{self, ReplayOptions};
 
 /// Exit code where results differ.
 const DIFFERENT: u8 = 3;
@@ -29,6 +30,10 @@ pub(crate) struct ReplayPlan {
     results: Option<PathBuf>,
     form: Form,
     allowed: Vec<Status>,
+    /// The one query that is shown instead of the report.
+    explain: Option<String>,
+    /// The file of statements that is written instead of a replay.
+    capture: Option<PathBuf>,
 }
 
 impl ReplayPlan {
@@ -36,7 +41,7 @@ impl ReplayPlan {
     ///
     /// # Errors
     /// Moments that cannot be read.
-    pub(crate) fn new(typed: ReplayArguments) -> Result<Self> {
+    pub(crate) fn new(typed: ReplayArguments, output: Option<&Path>) -> Result<Self> {
         let moment = |text: Option<String>, read: fn(&str) -> std::result::Result<_, InputError>| {
             text.as_deref().map(read).transpose().map_err(|error| Failure::usage(error.to_string()))
         };
@@ -57,12 +62,23 @@ impl ReplayPlan {
             exact: typed.exact,
             filters,
             allow_writes: typed.allow_writes,
-            repeat: usize::from(typed.repeat),
+            repeat: typed.repeat.map(usize::from),
             warmup: usize::from(typed.warmup),
             timeout: typed.timeout.map(Duration::from_secs_f64),
+            jobs: usize::from(typed.jobs),
         };
         let allowed = Status::ALL.iter().copied().filter(|status| typed.allow.iter().any(|name| name == status.name())).collect();
-        Ok(Self { options, results: typed.results, form: Form::named(&typed.report).unwrap_or_default(), allowed })
+        let form = typed.report.as_deref().and_then(Form::named).or_else(|| form_of(output?)).unwrap_or_default();
+        Ok(Self { options, results: typed.results, form, allowed, explain: typed.explain, capture: typed.capture })
+    }
+}
+
+/// The form that the ending of a file means.
+fn form_of(path: &Path) -> Option<Form> {
+    match path.extension()?.to_str()? {
+        "json" => Some(Form::Json),
+        "xml" => Some(Form::Junit),
+        _ => None,
     }
 }
 
@@ -71,12 +87,51 @@ impl ReplayPlan {
 /// # Errors
 /// Inputs that cannot be read, Ctrl-C, or differences that are not allowed.
 pub(crate) async fn run(plan: ReplayPlan, engine: Engine, printing: &Printing, mut output: Output, mut workers: Workers) -> Result<()> {
-    let results = plan.results.as_deref().map(File::create).transpose()?;
-    let results = results.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write + Send>);
+    if let Some(file) = &plan.capture {
+        return capture(&plan.options, file, printing.quiet, output);
+    }
+    if let Some(id) = plan.explain {
+        let options = plan.options;
+        let explained = workers.run(async move { engine.explain_replay(&options, &id).await }).await??;
+        explained.write(&mut output)?;
+        output.commit()?;
+        return ended(passes(explained.outcome.status, &plan.allowed));
+    }
+    let results = plan.results.as_deref().map(results_file).transpose()?;
     let report = replay(plan.options, results, &engine, !printing.quiet, &mut workers).await?;
     report.write(plan.form, &mut output)?;
     output.commit()?;
-    if report.passes(&plan.allowed) { Ok(()) } else { Err(Failure::Reported(DIFFERENT)) }
+    ended(report.passes(&plan.allowed))
+}
+
+/// Whether a query of this status is no reason for an exit code.
+fn passes(status: Status, allowed: &[Status]) -> bool {
+    !matches!(status, Status::Differs | Status::Error | Status::Unsupported) || allowed.contains(&status)
+}
+
+/// How the program ends where all that was to be said is printed.
+fn ended(passes: bool) -> Result<()> {
+    if passes { Ok(()) } else { Err(Failure::Reported(DIFFERENT)) }
+}
+
+fn results_file(path: &Path) -> Result<Box<dyn Write + Send>> {
+    let file = File::create(path).map_err(|error| Error::storage(format!("cannot write {}", path.display()), error))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Writes the statements and says what to do with them.
+fn capture(options: &ReplayOptions, file: &Path, quiet: bool, mut output: Output) -> Result<()> {
+    let mut statements = Output::whole_file(file)?;
+    let captured = heavydb::capture(options, &mut statements)?;
+    statements.commit()?;
+    if !quiet {
+        writeln!(output, "{} statements written to {}", captured.statements, file.display())?;
+        for (reason, count) in &captured.left_out {
+            writeln!(output, "{count} queries are left out: {reason}")?;
+        }
+        writeln!(output, "run them on the HeavyDB server, fetch its CSV files into a folder, and replay with --expected FOLDER")?;
+    }
+    output.commit()
 }
 
 async fn replay(
@@ -90,7 +145,7 @@ async fn replay(
     let done = Arc::new(AtomicU64::new(0));
     let (engine, counted) = (engine.clone(), Arc::clone(&done));
     let work = workers.run(async move {
-        let each = move |replayed: crate::heavydb::Replayed<'_>| counted.store(replayed.count as u64, Ordering::Relaxed);
+        let each = move |replayed: heavydb::Replayed<'_>| counted.store(replayed.count as u64, Ordering::Relaxed);
         engine.replay(&options, results, each).await
     });
     tokio::pin!(work);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use futures::future::LocalBoxFuture;
 
-use super::{Repl, describe, editor, functions};
+use super::{Repl, describe, editor, functions, heavysql};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::lexer::Lexer;
 use crate::cli::output::Output;
@@ -140,6 +140,87 @@ pub(super) const COMMANDS: &[Command] = &[
                 repl.leaving = true;
                 Ok(())
             })
+        },
+    },
+    Command {
+        name: "t",
+        arguments: "[REGEX]",
+        help: "list the names of tables (as heavysql)",
+        argument: Argument::Other,
+        run: |repl, argument| Box::pin(heavysql::list(repl, argument, false)),
+    },
+    Command {
+        name: "v",
+        arguments: "[REGEX]",
+        help: "list the names of views (as heavysql)",
+        argument: Argument::Other,
+        run: |repl, argument| Box::pin(heavysql::list(repl, argument, true)),
+    },
+    Command {
+        name: "l",
+        arguments: "",
+        help: "list databases (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(heavysql::run(repl, "SHOW DATABASES")),
+    },
+    Command {
+        name: "copy",
+        arguments: "FILE TABLE",
+        help: "load a file into a table of HeavyDB's dialect (as heavysql)",
+        argument: Argument::File,
+        run: |repl, argument| Box::pin(heavysql::copy(repl, argument)),
+    },
+    Command {
+        name: "notiming",
+        arguments: "",
+        help: "print no times (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { timing(repl, "off") }),
+    },
+    Command {
+        name: "version",
+        arguments: "",
+        help: "show the version (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| {
+            Box::pin(async move { say(repl, concat!("TrancheDB ", env!("CARGO_PKG_VERSION"), ", with the dialect of HeavyDB 9.0")) })
+        },
+    },
+    Command {
+        name: "status",
+        arguments: "",
+        help: "show what runs here (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { say(repl, "one process, no server: SELECT * FROM system.devices lists GPUs") }),
+    },
+    Command {
+        name: "cpu",
+        arguments: "",
+        help: "say how queries are kept on the CPU (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { say(repl, "queries run on the CPU; SET tranchedb.gpu = 'off' keeps correlations there too") }),
+    },
+    Command {
+        name: "gpu",
+        arguments: "",
+        help: "say what runs on a GPU (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { say(repl, "correlations use a GPU where there is one: SET tranchedb.gpu = 'auto'") }),
+    },
+    Command {
+        name: "db",
+        arguments: "",
+        help: "show the database (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(async move { database(repl) }),
+    },
+    Command {
+        name: "memory_summary",
+        arguments: "",
+        help: "say where memory is shown (as heavysql)",
+        argument: Argument::None,
+        run: |repl, _| {
+            Box::pin(async move { say(repl, "memory is not kept between queries; SELECT * FROM system.cache_entries lists what is") })
         },
     },
 ];
@@ -329,6 +410,12 @@ async fn explain(repl: &mut Repl, argument: &str) -> Result<()> {
     let outcome = repl.run_statements(&format!("EXPLAIN {mode}{last}")).await;
     repl.last_statement = Some(last);
     outcome
+}
+
+fn database(repl: &mut Repl) -> Result<()> {
+    let place = repl.session.engine.config().location.clone();
+    let place = place.map_or_else(|| "in memory".to_owned(), |location| format!("in {location}"));
+    say(repl, &format!("the database is {place}; --db opens another"))
 }
 
 /// Prints a line about the prompt itself.

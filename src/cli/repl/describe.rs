@@ -9,8 +9,9 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
+use datafusion::prelude::DataFrame;
 
-use super::Repl;
+use super::{Repl, heavysql};
 use crate::catalog::{SCHEMA, SYSTEM_SCHEMA, SYSTEM_TABLES, parse};
 use crate::cli::failure::Result;
 use crate::engine::{Engine, Parameters};
@@ -18,7 +19,10 @@ use crate::error::Error;
 
 /// `\d` and `\d TABLE`.
 pub(super) async fn run(repl: &mut Repl, table: &str) -> Result<()> {
-    if table.is_empty() { list(repl).await } else { describe(repl, table).await }
+    if table.is_empty() {
+        return list(repl).await;
+    }
+    if heavysql::describe(repl, table).await? { Ok(()) } else { describe(repl, table).await }
 }
 
 async fn list(repl: &mut Repl) -> Result<()> {
@@ -26,13 +30,25 @@ async fn list(repl: &mut Repl) -> Result<()> {
     let tables = repl.session.workers.run(async move { tables(&engine).await }).await??;
     repl.session.print(&tables)?;
     let system: Vec<String> = SYSTEM_TABLES.iter().map(|table| format!("{SYSTEM_SCHEMA}.{}", table.name)).collect();
+    let heavy: Vec<String> = repl.session.engine.heavy_tables().entries().into_iter().map(|(_, entry)| entry.to_string()).collect();
+    if !heavy.is_empty() {
+        writeln!(repl.session.output, "in memory, made in HeavyDB's dialect: {}", heavy.join(", "))?;
+    }
     writeln!(repl.session.output, "system tables: {}", system.join(", "))?;
     Ok(repl.session.output.flush()?)
 }
 
+/// Plans a query in the engine's own dialect, whatever the session's is.
+async fn query(engine: &Engine, text: &str, parameters: &Parameters) -> Result<DataFrame, Error> {
+    match parse(text)?.as_slice() {
+        [statement] => engine.run(statement, parameters).await,
+        statements => Err(Error::Usage(format!("expected one table, found {} statements", statements.len()))),
+    }
+}
+
 /// The system table of tables with one more column: how many columns each has.
 async fn tables(engine: &Engine) -> Result<RecordBatch, Error> {
-    let frame = engine.sql(&format!("SELECT * FROM {SYSTEM_SCHEMA}.tables ORDER BY table_name")).await?;
+    let frame = query(engine, &format!("SELECT * FROM {SYSTEM_SCHEMA}.tables ORDER BY table_name"), &Parameters::new()).await?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let tables = concat_batches(&schema, &frame.collect().await?).map_err(datafusion::error::DataFusionError::from)?;
     let mut counts = Vec::with_capacity(tables.num_rows());
@@ -67,7 +83,7 @@ async fn describe(repl: &mut Repl, table: &str) -> Result<()> {
 
 async fn columns_and_facts(engine: &Engine, typed: &str) -> Result<(RecordBatch, Option<String>), Error> {
     // Planning a query that reads nothing answers for views, versions and files too, and explains a misspelt name.
-    let frame = engine.sql(&format!("SELECT * FROM {typed} LIMIT 0")).await?;
+    let frame = query(engine, &format!("SELECT * FROM {typed} LIMIT 0"), &Parameters::new()).await?;
     let schema = frame.schema().as_arrow();
     let names = StringArray::from_iter_values(schema.fields().iter().map(|field| field.name()));
     let types = StringArray::from_iter_values(schema.fields().iter().map(|field| sql_type(field.data_type())));
@@ -89,9 +105,8 @@ async fn facts(engine: &Engine, typed: &str) -> Result<Option<String>, Error> {
     let reference = TableReference::parse_str(typed);
     let mut parameters = Parameters::new();
     parameters.set("name", ScalarValue::from(reference.table()));
-    let mut statements = parse(&format!("SELECT * FROM {SYSTEM_SCHEMA}.tables WHERE table_name = $name"))?;
-    let Some(statement) = statements.pop() else { return Ok(None) };
-    let found = engine.run(&statement, &parameters).await?.collect().await?;
+    let found =
+        query(engine, &format!("SELECT * FROM {SYSTEM_SCHEMA}.tables WHERE table_name = $name"), &parameters).await?.collect().await?;
     let Some(row) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
     let mut facts = Vec::new();
     for (field, column) in row.schema().fields().iter().zip(row.columns()).skip(1) {

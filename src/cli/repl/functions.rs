@@ -14,7 +14,8 @@ use globset::GlobBuilder;
 use super::Repl;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::terminal::Paint;
-use crate::exec::{RELATION_FUNCTIONS, RelationFunction};
+use crate::exec::RELATION_FUNCTIONS;
+use crate::heavydb::TABLE_FUNCTIONS;
 
 /// One function as the session knows it.
 struct Function {
@@ -62,9 +63,17 @@ fn known(state: &SessionState) -> BTreeMap<String, Function> {
     let scalar = state.scalar_functions().values().map(|f| Function::new("scalar", f.name(), f.aliases(), f.documentation()));
     let window = state.window_functions().values().map(|f| Function::new("window", f.name(), f.aliases(), f.documentation()));
     let tables = state.table_functions().keys().map(|name| Function::new("table", name, &[], None));
-    let relations = RELATION_FUNCTIONS.iter().map(Function::of_relations);
+    let heavydb = TABLE_FUNCTIONS.iter().map(|f| Function::of_table(f.name, f.signature, f.summary));
+    let relations = RELATION_FUNCTIONS.iter().map(|f| Function::of_table(f.name, f.signature, f.summary));
     let aggregate = state.aggregate_functions().values().map(|f| Function::new("aggregate", f.name(), f.aliases(), f.documentation()));
-    window.chain(tables).chain(relations).chain(scalar).chain(aggregate).map(|function| (function.name.clone(), function)).collect()
+    window
+        .chain(tables)
+        .chain(heavydb)
+        .chain(relations)
+        .chain(scalar)
+        .chain(aggregate)
+        .map(|function| (function.name.clone(), function))
+        .collect()
 }
 
 impl Function {
@@ -78,11 +87,11 @@ impl Function {
         }
     }
 
-    /// A table function over relations.
-    fn of_relations(function: &RelationFunction) -> Self {
+    /// A table function of the engine.
+    fn of_table(name: &str, signature: &str, summary: &str) -> Self {
         let section = DocSection { include: true, label: "Table Functions", description: None };
-        let documentation = Documentation::builder(section, function.summary, function.signature).build();
-        Self { ours: true, ..Self::new("table", function.name, &[], Some(&documentation)) }
+        let documentation = Documentation::builder(section, summary, signature).build();
+        Self { ours: true, ..Self::new("table", name, &[], Some(&documentation)) }
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {

@@ -5,6 +5,7 @@
 //! | `commands` | the list of `\` commands |
 //! | `describe` | `\d`: tables and columns |
 //! | `functions` | `\df`: functions with their docs |
+//! | `heavysql` | commands of HeavyDB's prompt |
 //! | `assist` | what the line editor asks: is it complete, how is it coloured, what could follow |
 //! | `names` | names for completion, fetched when needed |
 //! | `editor` | `\e`: a statement in an editor of the user's choice |
@@ -14,6 +15,7 @@ mod commands;
 mod describe;
 mod editor;
 mod functions;
+mod heavysql;
 mod names;
 
 use std::borrow::Cow;
