@@ -101,7 +101,8 @@ pub(crate) fn queries(part: &Path, pattern: &str) -> Vec<(String, String, bool, 
 /// What came of a query: nothing, where the plain session lacks a function that it calls.
 pub(crate) async fn run(session: &SessionContext, sql: &str) -> Option<Vec<Vec<String>>> {
     let sql = match rewrite(sql, &Options::default()) {
-        Ok(rewritten) => rewritten.statement.to_string(),
+        // A plain session does not know the operators that the dialect's own planner takes.
+        Ok(rewritten) => rewritten.statement.to_string().replace(" -> NULL", "").replace(" <=> ", " = "),
         // Of another part of the list.
         Err(error) if Refusal::of(&error).is_some_and(|refusal| refusal.reason.contains("no such function")) => return None,
         Err(error) => panic!("{sql}: {error}"),
