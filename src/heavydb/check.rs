@@ -121,7 +121,7 @@ async fn statement(session: &HeavySession, text: &str, file: &Path, start: Posit
 async fn found(session: &HeavySession, text: &str, finding: Finding) -> Result<Finding, DataFusionError> {
     match Statement::read(text)? {
         Statement::Query(query) | Statement::Explain(query) => look_at(session, &query, finding).await,
-        Statement::CreateView { name, query, if_not_exists } => {
+        Statement::CreateView { name, query, if_not_exists, .. } => {
             let finding = look_at(session, &query, finding).await?;
             if finding.reason.is_none() && !(if_not_exists && session.database().find(&name.to_lowercase()).is_some()) {
                 session.run(text).await?;
@@ -145,7 +145,7 @@ async fn found(session: &HeavySession, text: &str, finding: Finding) -> Result<F
         Statement::Change => Ok(changed(rewrite(text, session.options())?, finding)),
         Statement::Drop { names, .. } => known(session, &names, text, finding).await,
         Statement::Rename(pairs) => known(session, &pairs.into_iter().map(|(old, _)| old).collect::<Vec<_>>(), text, finding).await,
-        Statement::Alter { change: Alteration::Set, .. } => Ok(Finding { kind: FindingKind::NoEffect, ..finding }),
+        Statement::Alter { change: Alteration::Set(_), .. } => Ok(Finding { kind: FindingKind::NoEffect, ..finding }),
         Statement::Alter { table, .. } => known(session, &[table], text, finding).await,
         Statement::Noted(note) => Ok(Finding { kind: FindingKind::NoEffect, reason: Some(note.to_owned()), ..finding }),
         Statement::Truncate(_) | Statement::Copy { .. } | Statement::Show(_) => Ok(finding),
