@@ -156,8 +156,11 @@ fn log_batch(schema: &SchemaRef, calls: &[Result<Call, Problem>]) -> DfResult<Re
 #[derive(Debug)]
 struct FunctionsFunction;
 
+/// What a column shows of a function.
+type Shown = fn(&datafusion_heavydb::functions::Function) -> Option<String>;
+
 /// The columns of `heavydb_functions()`: name and value of a function.
-const FUNCTION_COLUMNS: &[(&str, fn(&datafusion_heavydb::functions::Function) -> Option<String>)] = &[
+const FUNCTION_COLUMNS: &[(&str, Shown)] = &[
     ("name", |function| Some(function.name.to_owned())),
     ("arguments", |function| Some(function.arguments.to_owned())),
     ("kind", |function| Some(kind(function).to_owned())),
