@@ -244,7 +244,7 @@ fn a_type_may_be_an_argument() {
         let args = [ScalarValue::from("2012-05-08 20:15:12"), ScalarValue::from(to)];
         let arg_fields: Vec<_> = args.iter().map(|value| Arc::new(Field::new("x", value.data_type(), true))).collect();
         let return_field =
-            udf.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &[None, Some(&args[1])] })?;
+            udf.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &[Some(&args[0]), Some(&args[1])] })?;
         let args = args.into_iter().map(ColumnarValue::Scalar).collect();
         let config_options = Arc::new(ConfigOptions::default());
         udf.invoke_with_args(ScalarFunctionArgs { args, arg_fields, number_rows: 1, return_field, config_options })

@@ -435,7 +435,7 @@ async fn options_of_create_table_are_checked() {
             ("CREATE TABLE k2 (x INT, SHARD KEY (y)) WITH (shard_count=4)", "error: no column 'y'"),
             ("CREATE TABLE k3 (x INT, SHARD KEY (x)) WITH (partitions='REPLICATED')", "error: REPLICATED"),
             ("CREATE TABLE k4 (x INT, rowid INT)", "refused: rowid"),
-            ("CREATE TABLE k5 (x INT, X TEXT)", "error: twice"),
+            ("CREATE TABLE k5 (x INT, X TEXT)", "refused: twice"),
             ("CREATE TABLE k6 (x TIMESTAMP(1))", "error: precision"),
             ("CREATE TABLE k7 (x INT DEFAULT 'a')", "error: 'a'"),
             ("CREATE TABLE k8 (x INT NOT NULL DEFAULT NULL)", "error: NOT NULL"),
