@@ -110,6 +110,9 @@ impl Operators {
                 planned(op, Side { expr: left, field: left_field }, Side { expr: right, field: right_field }).map(Some)
             }
             (Kind::Null, Kind::Null) => Ok(None),
+            (a, b) if *op == BinaryOperator::Modulo && ![a, b].iter().all(|kind| matches!(kind, Kind::Whole | Kind::Null)) => {
+                Err(Refusal::new(format!("{left} {op} {right}"), "HeavyDB takes the remainder of whole numbers alone").into())
+            }
             (a, b) if (a.is_number() || a == Kind::Null) && (b.is_number() || b == Kind::Null) => {
                 Ok(Some(self.of_numbers(op, left, right, floating(kinds))))
             }
