@@ -10,6 +10,32 @@ use super::judge::Judge;
 /// Names shown of a list.
 const SHOWN: usize = 5;
 
+/// What changes of tables had to say: the same words of many statements are told once.
+#[derive(Debug, Default)]
+pub(super) struct ChangeNotes {
+    /// File, words, first place, further places.
+    said: Vec<(String, String, String, usize)>,
+}
+
+impl ChangeNotes {
+    /// Takes what a statement at a line of a file said; counts of changed rows are no news.
+    pub(super) fn add(&mut self, file: &str, place: &str, note: Option<String>) {
+        let Some(note) = note.filter(|note| !note.ends_with(" rows") && !note.ends_with(" rows deleted")) else { return };
+        match self.said.iter_mut().find(|(known, words, ..)| known == file && *words == note) {
+            Some((.., more)) => *more += 1,
+            None => self.said.push((file.to_owned(), note, place.to_owned(), 0)),
+        }
+    }
+
+    /// One line for the same words.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        self.said.iter().map(|(_, note, place, more)| {
+            let more = if *more > 0 { format!(" and {more} more statements") } else { String::new() };
+            redact(&format!("{place}{more}: {note}")).into_owned()
+        })
+    }
+}
+
 /// The notes of a replay; `found` are the ids whose results were compared.
 pub(super) fn of(judge: &Judge, report: &Report, found: &HashSet<String>) -> Vec<String> {
     let mut notes = Vec::new();
@@ -26,7 +52,7 @@ pub(super) fn of(judge: &Judge, report: &Report, found: &HashSet<String>) -> Vec
             notes.push(format!("{} of {} results belong to no query that was run: {}", unused.len(), expectations.len(), some(&unused)));
         }
         let ran: Vec<&str> = ids(report, Status::Ran);
-        if !ran.is_empty() {
+        if !ran.is_empty() && judge.has_guards() {
             notes.push(format!("{} queries have no result to compare with: {}", ran.len(), some(&ran)));
         }
     }
@@ -49,7 +75,7 @@ pub(super) fn of(judge: &Judge, report: &Report, found: &HashSet<String>) -> Vec
         notes.push(format!("{} queries ran at the same time: our times are longer than those of a query alone", judge.options.jobs));
     }
     if !judge.has_guards() {
-        notes.push("guards were off: the answers are best effort, and the pass rate proves nothing".to_owned());
+        notes.push("guards were off: the answers are best effort, and no part of a pass rate".to_owned());
     }
     notes.iter().map(|note| redact(note).into_owned()).collect()
 }

@@ -30,7 +30,7 @@ pub fn place_of(error: &DataFusionError, text: &str) -> Option<Position> {
         return Some(Position { line: start.line, column: start.column });
     }
     let message = error.strip_backtrace();
-    told(&message).or_else(|| quoted(&message).and_then(|name| find(text, name)))
+    told(&message).or_else(|| message.contains("found: EOF").then(|| end_of(text))).or_else(|| find(text, quoted(&message)?))
 }
 
 /// The message of an error in a line, without the names of its wrappers and without a place, which [`place_of`] tells.
@@ -49,6 +49,13 @@ fn told(message: &str) -> Option<Position> {
     let (line, column) = message.split_once(" at Line: ")?.1.split_once(", Column: ")?;
     let column: String = column.chars().take_while(char::is_ascii_digit).collect();
     Some(Position { line: line.trim().parse().ok()?, column: column.parse().ok()? })
+}
+
+/// Behind the last sign of a text: something is missing there.
+fn end_of(text: &str) -> Position {
+    let text = text.trim_end();
+    let column = text.lines().last().map_or(0, |line| line.chars().count());
+    Position { line: text.lines().count().max(1) as u64, column: column as u64 + 1 }
 }
 
 /// The first name in quotes.
@@ -122,6 +129,8 @@ mod tests {
         let error = DataFusionError::Plan("Expected: ), found: EOF at Line: 3, Column: 12".into());
         assert_eq!(place_of(&error, "x"), at(3, 12));
         assert_eq!(message_of(&error), "Expected: ), found: EOF");
+        let error = DataFusionError::Plan("Expected: an expression, found: EOF".into());
+        assert_eq!(place_of(&error, "SELECT\n 1 + "), at(2, 5));
         let error = DataFusionError::Plan("table 'tranchedb.public.nope' not found".into());
         assert_eq!(place_of(&error, "SELECT *\nFROM nope"), at(2, 6));
         let error: DataFusionError = Refusal::new("STRING_AGG(x, ',')", "HeavyDB has none").into();

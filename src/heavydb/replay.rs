@@ -15,7 +15,7 @@ use datafusion_heavydb::replay::report::{Outcome, Report, Status};
 use datafusion_heavydb::tables::Database;
 
 use super::judge::{Given, Judge, Judged, failed, unreadable};
-use super::notes;
+use super::notes::{self, ChangeNotes};
 use crate::error::{Error, Result};
 
 /// Steps that may wait for a query before them: times of queries that came again need a bound too.
@@ -126,9 +126,16 @@ pub async fn replay(
     let mut inputs = Inputs::open(&options.inputs, options.filters.clone()).map_err(unreadable)?;
     let mut report = Report::new(format!("tranchedb {}", env!("CARGO_PKG_VERSION")));
     report.options = judge.shown_options();
-    report.notes = judge.set_up().await?;
-    let mut run =
-        Run { judge: Arc::clone(&judge), report, results: results.map(Results::new), each, steps: VecDeque::new(), found: HashSet::new() };
+    let said = judge.set_up().await?;
+    let mut run = Run {
+        judge: Arc::clone(&judge),
+        report,
+        results: results.map(Results::new),
+        each,
+        steps: VecDeque::new(),
+        found: HashSet::new(),
+        said,
+    };
     for entry in &mut inputs {
         match entry.map_err(unreadable)? {
             Entry::Again { id, timing } => run.steps.extend(timing.map(|timing| Step::Time(id, timing.total_ms))),
@@ -137,13 +144,13 @@ pub async fn replay(
         run.settle(STEPS_AHEAD).await?;
     }
     run.settle(0).await?;
-    let Run { mut report, results, found, .. } = run;
+    let Run { mut report, results, found, said, .. } = run;
     report.inputs = inputs.summaries().to_vec();
     if let Some(results) = results {
         results.finish().map_err(|error| Error::storage("writing the results", error))?;
     }
-    let notes = notes::of(&judge, &report, &found);
-    report.notes.extend(notes);
+    report.notes = notes::of(&judge, &report, &found);
+    report.notes.extend(said.lines());
     Ok(report)
 }
 
@@ -166,6 +173,8 @@ struct Run<E> {
     steps: VecDeque<Step>,
     /// Ids of queries that have a result.
     found: HashSet<String>,
+    /// What changes of tables had to say.
+    said: ChangeNotes,
 }
 
 impl<E: FnMut(Replayed<'_>) + Send> Run<E> {
@@ -202,8 +211,8 @@ impl<E: FnMut(Replayed<'_>) + Send> Run<E> {
         match self.judge.session(Some(query)).run(&query.sql).await {
             Ok(done) => {
                 self.report.changed(started.elapsed().as_secs_f64() * 1000.0);
-                let counts = |note: &String| note.ends_with(" rows") || note.ends_with(" rows deleted");
-                self.report.notes.extend(done.note.filter(|note| !counts(note)).map(|note| format!("{}: {note}", query.origin)));
+                let file = query.origin.file.display().to_string();
+                self.said.add(&file, &query.origin.to_string(), done.note);
             }
             Err(error) => self.tell(failed(Outcome::new(query), query, &error)),
         }
