@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use datafusion::prelude::SessionContext;
+use datafusion_heavydb::dialect::rewrite;
 use datafusion_heavydb::replay::render;
 use datafusion_heavydb::replay::rows::Rows;
 use datafusion_heavydb::tables::{Database, HeavySession};
 use datafusion_heavydb::{Options, Refusal};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 
 const REFUSED: &str = "refused";
 const ERROR: &str = "error";
@@ -327,6 +330,21 @@ async fn columns_have_the_names_that_heavydb_shows() {
     assert_eq!(shown("SELECT a.zone, b.zone FROM caps a, caps b ORDER BY 1").await, "Zone Zone0");
     session.run("CREATE TABLE o AS SELECT zone AS \"Kept\", x FROM caps").await.unwrap();
     assert_eq!(shown("SELECT * FROM O").await, "Kept x");
+    let many: Vec<String> = (0..600).map(|number| format!("Sensex_{number} DOUBLE")).collect();
+    session.run(&format!("CREATE TABLE wide (\"Day\" TEXT, {})", many.join(", "))).await.unwrap();
+    assert!(shown("SELECT * FROM wide LIMIT 1").await.starts_with("Day Sensex_0 Sensex_1 "));
+    assert_eq!(shown("SELECT sensex_7, \"DAY\" FROM wide").await, "Sensex_7 Day");
+}
+
+#[test]
+fn rewritten_texts_parse() {
+    for table in [NUMBERS, DIVISIONS, MOMENTS, NAMES_AND_TEXTS, SYNTAX] {
+        for (sql, _) in table {
+            let Ok(rewritten) = rewrite(sql, &Options::default()) else { continue };
+            let text = rewritten.statement.to_string();
+            Parser::parse_sql(&GenericDialect {}, &text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
 }
 
 #[tokio::test]
