@@ -10,6 +10,7 @@
 //! | `features` | what a query uses, for summaries |
 //! | `likes` | `LIKE` with any escape and with sets |
 //! | `named` | the words of a statement, among which are the names of its columns |
+//! | `relations` | VALUES and table functions in FROM |
 //! | `windows` | frames and forms of window functions |
 //! | `rowids` | `rowid` and fragments |
 //! | `selects` | names of the columns of a query, clauses that HeavyDB does not have |
@@ -20,6 +21,7 @@ mod features;
 mod likes;
 mod named;
 mod nodes;
+mod relations;
 mod rewrite;
 mod rowids;
 mod selects;

@@ -14,7 +14,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::named::NamedColumns;
 use super::nodes::{binary, call, case, literal, not, number, text, text_of};
-use super::{calls, likes, rowids, selects, tokens, windows};
+use super::{calls, likes, relations, rowids, selects, tokens, windows};
 use crate::options::Options;
 use crate::refusal::Refusal;
 use crate::types::interval::IntervalKind;
@@ -91,15 +91,19 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.common.extend(rowids::common_names(query));
-        flow(selects::check_query(query))
+        flow(selects::check_query(query).and_then(|()| selects::fetch_to_limit(query)))
     }
 
     fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<Self::Break> {
+        if let Err(error) = relations::rewrite_table(relation) {
+            return ControlFlow::Break(Box::new(error));
+        }
         if let TableFactor::Derived { alias: alias @ None, .. } = relation {
             // Under an alias, names that come twice are told apart by the planner.
             *alias = Some(selects::alias(&format!("derived{}", self.derived)));
             self.derived += 1;
         }
+        relations::name_values(relation);
         if self.names_rowids {
             rowids::show_hidden(relation, &self.common);
         }
@@ -110,6 +114,7 @@ impl VisitorMut for Rewriter<'_> {
         if self.names_rowids {
             rowids::hide_in_wildcards(select);
         }
+        selects::aliases_of_having(select);
         flow(selects::check_select(select))
     }
 
@@ -234,6 +239,11 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         Expr::BinaryOp { op: op @ (BinaryOperator::Spaceship | BinaryOperator::Arrow), .. } => {
             return Err(Refusal::new(op, "HeavyDB has no such operator").into());
         }
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(**right, Expr::Subquery(_)) => {
+            return Err(Refusal::new(expr, "HeavyDB has ANY and ALL before an array").into());
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => ("D29", quantified("any_of", left, compare_op, right)),
+        Expr::AllOp { left, compare_op, right } => ("D29", quantified("all_of", left, compare_op, right)),
         Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
         _ => return Ok(None),
     };
@@ -247,6 +257,15 @@ fn is_literal(expr: &Expr) -> bool {
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_literal(expr),
         _ => false,
     }
+}
+
+/// `any_of('=', x, a)`.
+fn quantified(name: &str, left: &Expr, op: &BinaryOperator, right: &Expr) -> Expr {
+    let array = match right {
+        Expr::Nested(inner) => inner,
+        other => other,
+    };
+    call(name, vec![text(op.to_string()), left.clone(), array.clone()])
 }
 
 /// `cast_as(x, 'TYPE')`, `try_cast_as(x, 'TYPE')`.

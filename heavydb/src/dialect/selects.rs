@@ -1,13 +1,17 @@
 //! Queries as a whole: clauses that HeavyDB does not have, and the names of their columns.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use datafusion::error::Result;
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias,
+    Distinct, Expr, GroupByExpr, Ident, LimitClause, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias,
+    visit_expressions, visit_expressions_mut,
 };
 
+use super::nodes::number;
 use super::rewrite::Rewriter;
+use crate::functions::aggregates::AGGREGATES;
 use crate::refusal::Refusal;
 
 /// Refuses what HeavyDB does not have around a query.
@@ -45,6 +49,54 @@ pub(super) fn check_select(select: &Select) -> Result<()> {
     let is_set = |key: &Expr| matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_));
     if !modifiers.is_empty() || keys.iter().any(is_set) {
         return Err(Refusal::new("GROUPING SETS", "HeavyDB groups by one set of keys").into());
+    }
+    Ok(())
+}
+
+/// In a HAVING without aggregates, an alias of the select list goes before a column of that name; DataFusion looks for the column first.
+pub(super) fn aliases_of_having(select: &mut Select) {
+    let Some(having) = select.having.as_mut() else { return };
+    let aggregates = |expr: &Expr| match expr {
+        Expr::Function(function) if is_aggregate(&function.name.to_string()) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    if visit_expressions(having, aggregates).is_break() {
+        return;
+    }
+    let meanings: HashMap<String, &Expr> = select
+        .projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.to_lowercase(), expr)),
+            _ => None,
+        })
+        .collect();
+    let _: ControlFlow<()> = visit_expressions_mut(having, |expr| {
+        if let Expr::Identifier(name) = expr
+            && let Some(meaning) = meanings.get(&name.value.to_lowercase())
+            && *expr != **meaning
+        {
+            *expr = Expr::Nested(Box::new((*meaning).clone()));
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+fn is_aggregate(name: &str) -> bool {
+    AGGREGATES.iter().any(|aggregate| aggregate.name.eq_ignore_ascii_case(name))
+}
+
+/// `FETCH` is `LIMIT`.
+pub(super) fn fetch_to_limit(query: &mut Query) -> Result<()> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties || fetch.percent {
+        return Err(Refusal::new(fetch, "HeavyDB takes a number of rows").into());
+    }
+    let limit = Some(fetch.quantity.unwrap_or_else(|| number(1)));
+    match &mut query.limit_clause {
+        None => query.limit_clause = Some(LimitClause::LimitOffset { limit, offset: None, limit_by: vec![] }),
+        Some(LimitClause::LimitOffset { limit: empty @ None, .. }) => *empty = limit,
+        Some(_) => return Err(Refusal::new("FETCH", "there is a LIMIT already").into()),
     }
     Ok(())
 }

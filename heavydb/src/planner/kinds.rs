@@ -26,7 +26,11 @@ impl Kind {
         if IntervalKind::of(field).is_some() {
             return Self::Interval;
         }
-        match field.data_type() {
+        Self::of_type(field.data_type())
+    }
+
+    pub(super) fn of_type(data_type: &DataType) -> Self {
+        match data_type {
             DataType::Null => Self::Null,
             DataType::Boolean => Self::Boolean,
             DataType::Decimal128(..) | DataType::Decimal256(..) => Self::Decimal,

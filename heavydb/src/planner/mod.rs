@@ -6,21 +6,27 @@
 //! | `kinds` | families of types |
 //! | `comparisons` | `=`, `<`, `IN` and others |
 //! | `results` | the one type of the results of CASE, COALESCE, NULLIF |
-//! | `guards` | the last look at a plan |
+//! | `typing` | types in a plan as a whole |
 //! | `arithmetic` | checked `+ - * / %` of numbers |
 //! | `moments` | dates, times and intervals in operators |
 //! | `subqueries` | `IN (SELECT ...)` outside conditions |
+//! | `correlated` | scalar subqueries that depend on the outer row by more than equality |
+//! | `cuts` | LIMIT inside a query |
+//! | `guards` | what is refused although it could be planned |
 //! | `casts` | casts that the planner adds |
 
 mod arithmetic;
 mod casts;
 mod comparisons;
+mod correlated;
+mod cuts;
 mod guards;
 mod kinds;
 mod moments;
 mod operators;
 mod results;
 mod subqueries;
+mod typing;
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,6 +34,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::functions::aggregates::bigint_count;
+use crate::functions::numbers::{ALL_OF, ANY_OF};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::strings::concat;
 use crate::functions::{Action, Implementation, functions};
@@ -35,8 +42,12 @@ use crate::options::Options;
 use crate::types::casts::CASTS;
 
 pub(crate) use casts::cast_to_field;
-pub(crate) use guards::check_plan;
+pub(crate) use cuts::check_cuts;
+pub(crate) use guards::check_types;
+pub use guards::{GUARDS, Guard};
+pub(crate) use results::common_of;
 pub(crate) use subqueries::resolve_subqueries;
+pub(crate) use typing::check_plan;
 
 /// What a session registers.
 #[derive(Default)]
@@ -57,7 +68,11 @@ static REGISTERED: LazyLock<Registered> = LazyLock::new(|| {
             Action::Rewritten(_) | Action::Refused(_) => {}
         }
     }
-    registered.scalars.extend(CASTS.iter().copied().chain(moments::functions()).map(ScalarFunction::udf).chain([concat()]));
+    registered.scalars.extend(CASTS.iter().copied().chain(moments::functions()).map(ScalarFunction::udf).chain([
+        concat(),
+        ANY_OF.udf(),
+        ALL_OF.udf(),
+    ]));
     registered
 });
 

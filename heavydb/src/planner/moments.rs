@@ -75,8 +75,9 @@ pub(super) fn planned(op: &BinaryOperator, left: Side, right: Side) -> Result<Ex
 }
 
 /// A number as an interval of a kind.
-pub(super) fn interval_of(kind: IntervalKind, expr: Expr) -> Expr {
+pub(super) fn interval_of(kind: IntervalKind, has_whole_days: bool, expr: Expr) -> Expr {
     let name = match kind {
+        IntervalKind::DayTime if has_whole_days => "whole_day_interval",
         IntervalKind::DayTime => "day_time_interval",
         IntervalKind::YearMonth => "year_month_interval",
     };

@@ -1,15 +1,14 @@
 //! CASE, COALESCE and NULLIF: the one type of several results.
 
-use datafusion::arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit, when};
 
 use super::arithmetic::wider;
-use super::casts::cast_call;
 use super::comparisons::{as_type, compared, keeps_empty};
 use super::kinds::Kind;
-use super::moments::{digits, interval_of};
+use super::moments::interval_of;
 use super::operators::narrow_literal;
 use crate::refusal::Refusal;
 use crate::types::interval::IntervalKind;
@@ -70,8 +69,14 @@ enum Target {
     Given,
     Text,
     Number(DataType),
-    Moment(String),
-    Interval(IntervalKind),
+    Interval(IntervalResult),
+}
+
+/// An interval as the result of a choice.
+struct IntervalResult {
+    kind: IntervalKind,
+    /// Whether every result is of whole days.
+    has_whole_days: bool,
 }
 
 impl Target {
@@ -89,19 +94,15 @@ impl Target {
             return Ok(Self::Text);
         }
         if all(&|kind| kind == Kind::Interval) {
-            let interval = IntervalKind::of(first).filter(|kind| given.iter().all(|field| IntervalKind::of(field) == Some(*kind)));
-            return interval.map(Self::Interval).ok_or_else(|| refused(results));
+            let kind = IntervalKind::of(first).filter(|kind| given.iter().all(|field| IntervalKind::of(field) == Some(*kind)));
+            let has_whole_days = given.iter().all(|field| IntervalKind::has_whole_days(field));
+            return kind.map(|kind| Self::Interval(IntervalResult { kind, has_whole_days })).ok_or_else(|| refused(results));
         }
         if all(&Kind::is_number) {
             return Ok(Self::Number(number(&given)));
         }
         if given.iter().all(|field| field.data_type() == first.data_type()) && !kinds.contains(&Kind::Interval) {
             return Ok(Self::Given);
-        }
-        if all(&Kind::is_moment) {
-            let unit = |kind: &Kind| if let Kind::Timestamp(unit) = kind { *unit } else { TimeUnit::Second };
-            let finest = kinds.iter().map(unit).max().unwrap_or(TimeUnit::Second);
-            return Ok(Self::Moment(format!("TIMESTAMP({})", digits(finest))));
         }
         if kinds.contains(&Kind::Other) { Ok(Self::Given) } else { Err(refused(results)) }
     }
@@ -122,14 +123,13 @@ impl Target {
             },
             Self::Number(data_type) if field.data_type() == data_type => Ok(result),
             Self::Number(data_type) => Ok(as_type(result, data_type)),
-            Self::Moment(spelling) => cast_call(result, spelling),
         }
     }
 
     /// The results, told to be an interval where they are.
     fn mark(&self, expr: Expr) -> Expr {
         match self {
-            Self::Interval(kind) => interval_of(*kind, expr),
+            Self::Interval(interval) => interval_of(interval.kind, interval.has_whole_days, expr),
             _ => expr,
         }
     }
@@ -138,6 +138,24 @@ impl Target {
 fn refused(results: &[Expr]) -> datafusion::common::DataFusionError {
     let shown: Vec<String> = results.iter().map(ToString::to_string).collect();
     Refusal::new(shown.join(", "), "results of one CASE are of one type in HeavyDB: cast them").into()
+}
+
+/// The type in which two sides of a comparison meet.
+///
+/// # Errors
+/// A [`Refusal`] where there is none.
+pub(crate) fn common_of(construct: &str, left: &DataType, right: &DataType) -> Result<DataType> {
+    let fields = [left, right].map(|data_type| FieldRef::new(Field::new("", data_type.clone(), true)));
+    match (Kind::of_type(left), Kind::of_type(right)) {
+        (Kind::Null, _) => Ok(right.clone()),
+        (_, Kind::Null) => Ok(left.clone()),
+        (Kind::Text, Kind::Text) => Ok(DataType::Utf8View),
+        (a, b) if a.is_number() && b.is_number() => Ok(number(&fields.iter().collect::<Vec<_>>())),
+        _ if left == right => Ok(left.clone()),
+        _ => {
+            Err(Refusal::new(construct, format!("its sides are {left} and {right}, between which HeavyDB does not cast: cast one")).into())
+        }
+    }
 }
 
 /// The type in which numbers meet.

@@ -24,7 +24,7 @@ use super::values::insert_head;
 use super::{alter, change, copy, foreign, show};
 use crate::dialect::{Rewritten, rewrite};
 use crate::options::Options;
-use crate::planner::{cast_to_field, check_plan, resolve_subqueries};
+use crate::planner::{cast_to_field, check_cuts, check_plan, check_types, resolve_subqueries};
 use crate::refusal::Refusal;
 use crate::types::heavy_type::{HeavyType, Kind};
 
@@ -181,7 +181,13 @@ impl HeavySession {
     pub async fn plan_rewritten(&self, statement: sqlparser::ast::Statement) -> Result<LogicalPlan> {
         let plan = self.context.state().statement_to_plan(SqlStatement::Statement(Box::new(statement))).await?;
         let plan = if self.options.guards { check_plan(plan)? } else { plan };
-        resolve_subqueries(&self.context, plan).await
+        let plan = resolve_subqueries(&self.context, plan).await?;
+        if !self.options.guards {
+            return Ok(plan);
+        }
+        let plan = check_types(&self.context.state(), plan)?;
+        check_cuts(&self.context, &plan).await?;
+        Ok(plan)
     }
 
     /// The options of the dialect.

@@ -5,6 +5,8 @@
 mod aggregates;
 mod corpus;
 mod examples;
+mod forms;
+mod random;
 mod rules;
 mod statements;
 mod windows;

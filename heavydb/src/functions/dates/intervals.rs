@@ -4,6 +4,7 @@
 //! | text | call |
 //! |---|---|
 //! | `INTERVAL '1' DAY`, `INTERVAL '1' YEAR` | `day_time_interval(86400000)`, `year_month_interval(12)` |
+//! | CASE whose branches are intervals of whole days | `whole_day_interval(CASE ...)` |
 //! | `x + i`, `i + x` of a DATE or TIMESTAMP `x` | `datetime_plus(x, i)` |
 //! | `x - i` | `datetime_minus(x, i)` |
 //! | `x - y` of two DATEs or TIMESTAMP(0)s | `datetime_difference(x, y)` |
@@ -30,6 +31,12 @@ pub const INTERVAL_FUNCTIONS: &[ScalarFunction] = &[
         name: "day_time_interval",
         arguments: literal_arguments,
         result: |call| Ok(IntervalKind::DayTime.field_of_days(is_days(call.scalar_arguments[0]))),
+        evaluate: |call| Ok(call.args[0].clone()),
+    },
+    ScalarFunction {
+        name: "whole_day_interval",
+        arguments: literal_arguments,
+        result: |_| Ok(IntervalKind::DayTime.field_of_days(true)),
         evaluate: |call| Ok(call.args[0].clone()),
     },
     ScalarFunction {

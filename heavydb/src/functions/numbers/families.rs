@@ -18,6 +18,7 @@ pub const REFUSED_FAMILIES: &[(&str, &str)] = &[
     ("is_point_size_in_*", RENDERING),
     ("ML_*", MODELS),
     ("PCA_*", MODELS),
+    ("UNNEST", "rows of arrays are not given; load one row for each element"),
     ("tf_*", "HeavyDB's table functions of rasters, graphs and models are out of scope"),
 ];
 

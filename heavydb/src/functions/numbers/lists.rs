@@ -179,7 +179,7 @@ fn double_product(left: &ArrayRef, right: &ArrayRef) -> Result<f64> {
 }
 
 /// The type to which an argument that is an array is cast.
-fn list(name: &str, position: usize, given: &DataType) -> Result<DataType> {
+pub(super) fn list(name: &str, position: usize, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Null | DataType::List(_) | DataType::FixedSizeList(..) => Ok(given.clone()),
         DataType::LargeList(field) => Ok(DataType::List(Arc::clone(field))),
@@ -188,7 +188,7 @@ fn list(name: &str, position: usize, given: &DataType) -> Result<DataType> {
 }
 
 /// The type of an array's elements.
-fn element(given: &DataType) -> DataType {
+pub(super) fn element(given: &DataType) -> DataType {
     match given {
         DataType::List(field) | DataType::FixedSizeList(field, _) => field.data_type().clone(),
         _ => DataType::Null,
@@ -196,16 +196,16 @@ fn element(given: &DataType) -> DataType {
 }
 
 /// Arrays of every row: the bounds of each in the values of all.
-struct Lists {
-    values: ArrayRef,
-    element: DataType,
+pub(super) struct Lists {
+    pub(super) values: ArrayRef,
+    pub(super) element: DataType,
     bounds: Vec<Option<(usize, usize)>>,
     /// The length of every array where the type fixes it, that of NULL too.
     fixed: Option<usize>,
 }
 
 impl Lists {
-    fn try_new(given: &ArrayRef) -> Result<Self> {
+    pub(super) fn try_new(given: &ArrayRef) -> Result<Self> {
         let rows = 0..given.len();
         let known =
             |bounds: Vec<(usize, usize)>| rows.clone().zip(bounds).map(|(row, bounds)| given.is_valid(row).then_some(bounds)).collect();
@@ -226,7 +226,7 @@ impl Lists {
         }
     }
 
-    fn bounds(&self, row: usize) -> Option<(usize, usize)> {
+    pub(super) fn bounds(&self, row: usize) -> Option<(usize, usize)> {
         self.bounds.get(row).copied().flatten()
     }
 

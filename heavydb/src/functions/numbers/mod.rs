@@ -6,6 +6,7 @@ mod bucket;
 mod families;
 mod lists;
 mod operands;
+mod quantified;
 mod real;
 mod rounding;
 
@@ -17,6 +18,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::scalar::ScalarFunction;
 use super::{Action, Example, Function, Implementation};
 pub use families::{REFUSED_FAMILIES, refused_family};
+pub(crate) use quantified::{ALL_OF, ANY_OF};
 
 /// The functions of numbers, conditions and arrays.
 pub const FUNCTIONS: &[Function] = &[

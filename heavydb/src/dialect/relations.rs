@@ -1,0 +1,87 @@
+//! What stands in FROM: VALUES, and table functions.
+
+use datafusion::error::Result;
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, SetExpr, Statement, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
+};
+
+use super::nodes::arguments;
+use super::rewrite::parse;
+use super::selects::alias;
+use crate::refusal::Refusal;
+
+/// Gives the columns of VALUES HeavyDB's names.
+pub(super) fn name_values(relation: &mut TableFactor) {
+    let TableFactor::Derived { subquery, alias: Some(alias), .. } = relation else { return };
+    let SetExpr::Values(values) = subquery.body.as_ref() else { return };
+    if alias.columns.is_empty() {
+        let count = values.rows.first().map_or(0, |row| row.content.len());
+        alias.columns = (0..count).map(unnamed).collect();
+    }
+}
+
+fn unnamed(place: usize) -> TableAliasColumnDef {
+    TableAliasColumnDef { name: Ident::with_quote('"', format!("EXPR${place}")), data_type: None }
+}
+
+/// The alias by which DataFusion's table function is told from HeavyDB's.
+const SERIES: &str = "series@";
+
+fn plain_arguments(given: &[FunctionArg]) -> Vec<Expr> {
+    given
+        .iter()
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `TABLE(generate_series(a, b [, step]))` as a derived table with HeavyDB's name of the column.
+///
+/// # Errors
+/// A [`Refusal`] for any other table function, and for LATERAL.
+pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
+    let (name, arguments, given) = match relation {
+        TableFactor::TableFunction { expr: Expr::Function(function), alias } => {
+            let arguments = arguments(function).unwrap_or_default().into_iter().cloned().collect();
+            (function.name.to_string(), arguments, alias.take())
+        }
+        // The one that this function makes.
+        TableFactor::Table { args: Some(_), alias: Some(alias), .. } if alias.name.value == SERIES => return Ok(()),
+        TableFactor::Table { name, args: Some(args), alias, .. } => (name.to_string(), plain_arguments(&args.args), alias.take()),
+        TableFactor::Derived { lateral: true, .. } | TableFactor::Function { lateral: true, .. } => {
+            return Err(Refusal::new("LATERAL", "HeavyDB has no LATERAL").into());
+        }
+        TableFactor::UNNEST { .. } => return Err(Refusal::new("FROM UNNEST", "HeavyDB has UNNEST in the select list alone").into()),
+        _ => return Ok(()),
+    };
+    if !name.eq_ignore_ascii_case("generate_series") {
+        return Err(Refusal::new(name.to_uppercase(), "of HeavyDB's table functions there is GENERATE_SERIES alone").into());
+    }
+    let bounds: Vec<i64> = arguments.iter().filter_map(whole_number).collect();
+    let is_plain = (2..=3).contains(&bounds.len()) && arguments.len() == bounds.len();
+    let step = bounds.get(2).copied().unwrap_or(1);
+    if !is_plain || step == 0 {
+        return Err(Refusal::new("GENERATE_SERIES", "its bounds and its step are whole constants, the step not 0").into());
+    }
+    // In the wrong direction there is no row, where DataFusion fails.
+    let is_empty = if step > 0 { bounds[0] > bounds[1] } else { bounds[0] < bounds[1] };
+    let (first, last) = if is_empty { (0, 0) } else { (bounds[0], bounds[1]) };
+    let condition = if is_empty { " WHERE false" } else { "" };
+    let step = if is_empty { 1 } else { step };
+    let text = format!("SELECT value AS generate_series FROM generate_series({first}, {last}, {step}) AS \"{SERIES}\"{condition}");
+    let Statement::Query(subquery) = parse(super::tokens::tokens(&text)?.0)? else { return Ok(()) };
+    let alias = given.unwrap_or_else(|| alias("generate_series"));
+    *relation = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };
+    Ok(())
+}
+
+fn whole_number(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse().ok(),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => whole_number(expr)?.checked_neg(),
+        Expr::Nested(expr) => whole_number(expr),
+        _ => None,
+    }
+}
