@@ -7,6 +7,7 @@
 //! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
 //! | `calls` | calls of functions: units, renames, refusals |
 //! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
+//! | `depth` | how deep a statement may nest |
 //! | `features` | what a query uses, for summaries |
 //! | `likes` | `LIKE` with any escape and with sets |
 //! | `named` | the words of a statement, among which are the names of its columns |
@@ -17,6 +18,7 @@
 
 mod calls;
 mod choices;
+mod depth;
 mod features;
 mod likes;
 mod named;
@@ -32,6 +34,7 @@ mod windows;
 pub use choices::{Choices, choices};
 pub use features::features;
 pub use named::NamedColumns;
+pub(crate) use rewrite::parse_plain;
 pub use rewrite::{Rewritten, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
 pub use split::{Piece, Place, split};

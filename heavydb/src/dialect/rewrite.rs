@@ -12,6 +12,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::depth::check_depth;
 use super::named::NamedColumns;
 use super::nodes::{binary, call, case, literal, not, number, text, text_of};
 use super::{calls, likes, relations, rowids, selects, tokens, windows};
@@ -53,7 +54,16 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     }
 }
 
+/// Parses a statement as it is written.
+///
+/// # Errors
+/// What does not parse.
+pub(crate) fn parse_plain(text: &str) -> Result<Statement> {
+    parse(tokens::tokenized(text)?)
+}
+
 pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+    check_depth(&tokens)?;
     let plain = |error: sqlparser::parser::ParserError| DataFusionError::SQL(Box::new(error), None);
     let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(plain)?;

@@ -37,14 +37,21 @@ pub(super) fn spellings(text: &str) -> HashMap<String, String> {
     quoted.filter(|(lower, spelled)| lower != spelled).collect()
 }
 
+/// The tokens of a statement.
+///
+/// # Errors
+/// A quoted text or a comment that does not end.
+pub(super) fn tokenized(text: &str) -> Result<Vec<TokenWithSpan>> {
+    let tokenized = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
+    tokenized.map_err(|e| DataFusionError::Plan(format!("{} at line {}, column {}", e.message, e.location.line, e.location.column)))
+}
+
 /// The tokens of a statement in the parser's grammar, and the rules that changed something.
 ///
 /// # Errors
 /// A quoted text or a comment that does not end.
 pub(super) fn tokens(text: &str) -> Result<(Vec<TokenWithSpan>, Vec<&'static str>)> {
-    let tokenized = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
-    let mut tokens =
-        tokenized.map_err(|e| DataFusionError::Plan(format!("{} at line {}, column {}", e.message, e.location.line, e.location.column)))?;
+    let mut tokens = tokenized(text)?;
     let mut fired: Vec<&str> = TOKEN_RULES.iter().filter(|rule| (rule.apply)(&mut tokens)).map(|rule| rule.name).collect();
     if tokens.iter().any(|token| is_hint(&token.token)) {
         tokens.retain(|token| !is_hint(&token.token));

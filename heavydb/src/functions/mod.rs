@@ -11,7 +11,8 @@ pub mod session;
 pub mod strings;
 pub mod windows;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
@@ -75,9 +76,13 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
     PARTS.iter().flat_map(|part| part.iter())
 }
 
+/// Every function by its name in lower case: every call of a statement is looked up.
+static BY_NAME: LazyLock<HashMap<String, &'static Function>> =
+    LazyLock::new(|| functions().map(|function| (function.name.to_ascii_lowercase(), function)).collect());
+
 /// The function of a name in any case.
 pub fn find(name: &str) -> Option<&'static Function> {
-    functions().find(|function| function.name.eq_ignore_ascii_case(name))
+    BY_NAME.get(&name.to_ascii_lowercase()).copied()
 }
 
 pub use numbers::refused_family;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{concat, filter_record_batch, interleave};
 use datafusion::arrow::datatypes::{Int64Type, Schema};
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::common::{Result, plan_err};
 use sqlparser::ast::{AssignmentTarget, Expr, FromTable, Statement, TableFactor, TableWithJoins, Update};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use super::database::{Database, Entry};
 use super::session::HeavySession;
 use super::table::HeavyTable;
+use crate::dialect::parse_plain;
 use crate::types::heavy_type::{HeavyType, Kind};
 
 /// The name under which a query gives the rows that change.
@@ -23,9 +22,8 @@ const ROW: &str = "changed_row";
 /// # Errors
 /// Statements of more than one table, values that do not fit: the table is then as it was.
 pub(super) async fn change_rows(session: &HeavySession, text: &str) -> Result<String> {
-    let parsed = Parser::parse_sql(&GenericDialect {}, text).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
-    match parsed.as_slice() {
-        [Statement::Delete(statement)] => {
+    match &parse_plain(text)? {
+        Statement::Delete(statement) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
             let [from] = from.as_slice() else { return plan_err!("DELETE takes one table") };
             if statement.using.is_some() || statement.limit.is_some() || statement.returning.is_some() {
@@ -33,7 +31,7 @@ pub(super) async fn change_rows(session: &HeavySession, text: &str) -> Result<St
             }
             delete(session, from, statement.selection.as_ref()).await
         }
-        [Statement::Update(statement)] => {
+        Statement::Update(statement) => {
             if statement.from.is_some() || statement.returning.is_some() || statement.limit.is_some() {
                 return plan_err!("UPDATE has SET and WHERE alone");
             }

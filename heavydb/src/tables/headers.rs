@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Field;
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
-use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Projection};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Projection, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 
 use super::definition::SPELLING;
+use super::table::HeavyTable;
 
 /// Gives the columns of a query their names.
 pub(super) fn with_headers(plan: LogicalPlan, aliases: &HashMap<String, String>) -> Result<LogicalPlan> {
@@ -49,5 +53,37 @@ fn header(field: &Field, aliases: &HashMap<String, String>) -> String {
     match field.metadata().get(SPELLING) {
         Some(spelling) if numbered(&spelling.to_lowercase()) => format!("{spelling}{}", &name[spelling.to_lowercase().len()..]),
         _ => name.clone(),
+    }
+}
+
+/// A table whose columns have their headers as names. To rename many columns by a projection takes a time quadratic in their number.
+#[derive(Debug)]
+pub(super) struct SpelledTable {
+    table: Arc<HeavyTable>,
+    schema: SchemaRef,
+}
+
+impl SpelledTable {
+    pub(super) fn new(table: Arc<HeavyTable>) -> Self {
+        let aliases = HashMap::new();
+        let given = table.schema();
+        let spelled = |field: &Arc<Field>| field.as_ref().clone().with_name(header(field, &aliases));
+        let schema = Schema::new_with_metadata(given.fields().iter().map(spelled).collect::<Vec<_>>(), given.metadata().clone());
+        Self { table, schema: Arc::new(schema) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for SpelledTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(&self, _: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.table.scan_as(&self.schema, projection)
     }
 }

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType}
 use datafusion::physical_plan::ExecutionPlan;
 use sqlparser::ast::{LimitClause, Query, SetExpr, Statement, TableFactor};
 
+use super::headers::SpelledTable;
 use super::table::HeavyTable;
 use crate::dialect::NamedColumns;
 
@@ -73,11 +74,11 @@ impl TableProvider for NarrowTable {
     }
 }
 
-/// The plan of `SELECT * FROM t [LIMIT n]` over a table of many columns, which needs no list of columns; `None` for anything else.
+/// The plan of `SELECT * FROM t [LIMIT n]` over a table of many columns, which needs no list of columns, under their headers; `None` for anything else.
 pub(super) fn whole_table(statement: &Statement, table: impl Fn(&str) -> Option<Arc<HeavyTable>>) -> Result<Option<LogicalPlan>> {
     let Some((name, rows)) = named_alone(statement) else { return Ok(None) };
     let Some(table) = table(&name).filter(|table| table.schema().fields().len() >= MANY_COLUMNS) else { return Ok(None) };
-    let scan = LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(table), None)?;
+    let scan = LogicalPlanBuilder::scan(TableReference::bare(name), provider_as_source(Arc::new(SpelledTable::new(table))), None)?;
     let limited = match rows {
         Some(rows) => scan.limit(0, Some(rows))?,
         None => scan,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
 use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -191,6 +191,25 @@ fn is_geometry(field: &Field) -> bool {
     HeavyType::of(field).is_some_and(|heavy| matches!(heavy.kind, Kind::Geometry(_)))
 }
 
+impl HeavyTable {
+    /// Scans with the columns under other names.
+    ///
+    /// # Errors
+    /// A column that cannot be read.
+    pub(super) fn scan_as(&self, schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        self.check_readable(projection)?;
+        let batches = self.batches()?.into_iter().map(|batch| {
+            RecordBatch::try_new_with_options(
+                Arc::clone(schema),
+                batch.columns().to_vec(),
+                &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+            )
+        });
+        let partitions = [batches.collect::<Result<Vec<_>, _>>()?];
+        Ok(MemorySourceConfig::try_new_exec(&partitions, Arc::clone(schema), projection.cloned())?)
+    }
+}
+
 #[async_trait]
 impl TableProvider for HeavyTable {
     fn schema(&self) -> SchemaRef {
@@ -208,8 +227,6 @@ impl TableProvider for HeavyTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        self.check_readable(projection)?;
-        let partitions = [self.batches()?];
-        Ok(MemorySourceConfig::try_new_exec(&partitions, self.schema(), projection.cloned())?)
+        self.scan_as(&self.schema(), projection)
     }
 }

@@ -6,6 +6,7 @@ mod aggregates;
 mod corpus;
 mod examples;
 mod forms;
+mod fuzz;
 mod random;
 mod rules;
 mod statements;
