@@ -42,7 +42,7 @@ use crate::exec::{
     WideCorrelation, strategy_time_order, takes_relations,
 };
 use crate::heavydb::{
-    self, Explained, Finding, HeavySettings, ReplayOptions, ReplayResults, Replayed, WithHeavyTables, message_of, place_of,
+    self, Explained, Finding, HeavySettings, KeptSession, ReplayOptions, ReplayResults, Replayed, WithHeavyTables, message_of, place_of,
     refuse_heavy_target, register_table_functions,
 };
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
@@ -56,6 +56,7 @@ pub struct Engine {
     config: EngineConfig,
     /// What statements in HeavyDB's dialect made in memory.
     heavy_tables: Arc<HeavyTables>,
+    heavy_session: Arc<KeptSession>,
 }
 
 /// What a statement gave.
@@ -176,7 +177,7 @@ impl Engine {
         // Whatever lists the files of a table through the session sees no unfinished ones.
         ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
         directory.attach(ctx.state_weak_ref());
-        Ok(Self { ctx, directory, config, heavy_tables })
+        Ok(Self { ctx, directory, config, heavy_tables, heavy_session: Arc::default() })
     }
 
     /// The DataFusion session: everything of DataFusion stays usable.
@@ -259,7 +260,7 @@ impl Engine {
 
     async fn run_heavy(&self, statement: &Statement) -> Result<Done> {
         self.directory.refresh().await?;
-        let session = self.heavydb(&HeavySettings::of(&self.ctx.state()));
+        let session = self.heavy_session.over(&self.ctx.state_ref().read(), &self.heavy_tables);
         let outcome = session.run(&statement.text).await.map_err(|error| {
             let place = place_of(&error, &statement.text).map(|place| place.after(statement.position));
             match Error::from(error) {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -251,7 +253,13 @@ async fn produce(engine: Engine, statement: Statement, parameters: Parameters, p
         return Ok(());
     }
     let context = Arc::new(frame.task_ctx());
-    let plan = giving_way(frame.create_physical_plan().await?)?;
+    let plan = match frame.logical_plan() {
+        // A statement without a result needs no planner.
+        LogicalPlan::EmptyRelation(none) if none.schema.fields().is_empty() && !none.produce_one_row => {
+            Arc::new(EmptyExec::new(Arc::clone(none.schema.inner())))
+        }
+        _ => giving_way(frame.create_physical_plan().await?)?,
+    };
     let mut stream = execute_stream(Arc::clone(&plan), context)?;
     // A closed channel means that nobody wants the result any more.
     if parts.send(Part::Plan(plan)).await.is_err() {

@@ -5,15 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion_heavydb::dialect::{Rewritten, rewrite, split};
+use datafusion_heavydb::dialect::{Rewritten, parse_plain, rewrite, split};
 use datafusion_heavydb::replay::input::redact;
 use datafusion_heavydb::tables::{Alteration, Database, HeavySession, Statement};
 use sqlparser::ast::Statement as Ast;
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use super::judge::refusal;
 use super::place::{message_of, place_of};
@@ -67,6 +66,8 @@ pub struct Finding {
     pub rules: Vec<String>,
     /// The text after them.
     pub rewritten: Option<String>,
+    /// How long it took to rewrite its query, where it has one that could be.
+    pub rewriting: Option<Duration>,
     /// Why it is not given, what is wrong, or what could not be looked at.
     pub reason: Option<String>,
     /// The statement, without secrets.
@@ -102,6 +103,7 @@ async fn statement(session: &HeavySession, text: &str, file: &Path, start: Posit
         kind: FindingKind::Same,
         rules: vec![],
         rewritten: None,
+        rewriting: None,
         reason: None,
         sql: redact(text).into_owned(),
     };
@@ -142,7 +144,10 @@ async fn found(session: &HeavySession, text: &str, finding: Finding) -> Result<F
             Some(query) => look_at(session, &query, finding).await,
             None => Ok(finding),
         },
-        Statement::Change => Ok(changed(rewrite(text, session.options())?, finding)),
+        Statement::Change => {
+            let (rewritten, finding) = timed(text, session, finding)?;
+            Ok(changed(rewritten, finding))
+        }
         Statement::Drop { names, .. } => known(session, &names, text, finding).await,
         Statement::Rename(pairs) => known(session, &pairs.into_iter().map(|(old, _)| old).collect::<Vec<_>>(), text, finding).await,
         Statement::Alter { change: Alteration::Set(_), .. } => Ok(Finding { kind: FindingKind::NoEffect, ..finding }),
@@ -163,7 +168,7 @@ async fn known(session: &HeavySession, names: &[String], text: &str, finding: Fi
 
 /// Rewrites a query, and plans it where its tables are known.
 async fn look_at(session: &HeavySession, query: &str, finding: Finding) -> Result<Finding, DataFusionError> {
-    let rewritten = rewrite(query, session.options())?;
+    let (rewritten, finding) = timed(query, session, finding)?;
     let planned = session.plan_rewritten(rewritten.statement.clone()).await;
     let finding = changed(rewritten, finding);
     match planned {
@@ -173,6 +178,12 @@ async fn look_at(session: &HeavySession, query: &str, finding: Finding) -> Resul
             None => Err(error),
         },
     }
+}
+
+fn timed(query: &str, session: &HeavySession, finding: Finding) -> Result<(Rewritten, Finding), DataFusionError> {
+    let begin = Instant::now();
+    let rewritten = rewrite(query, session.options())?;
+    Ok((rewritten, Finding { rewriting: Some(begin.elapsed()), ..finding }))
 }
 
 fn changed(rewritten: Rewritten, finding: Finding) -> Finding {
@@ -190,11 +201,8 @@ fn changed(rewritten: Rewritten, finding: Finding) -> Finding {
 
 /// The query of `INSERT INTO t SELECT ...`.
 fn inserted_query(text: &str) -> Option<String> {
-    let Ok([Ast::Insert(insert)]) =
-        <[Ast; 1]>::try_from((text.len() <= LONG_INSERT).then(|| Parser::parse_sql(&GenericDialect {}, text).ok()).flatten()?)
-    else {
-        return None;
-    };
+    let parsed = (text.len() <= LONG_INSERT).then(|| parse_plain(text).ok()).flatten()?;
+    let Ast::Insert(insert) = parsed else { return None };
     let source = insert.source?;
     (!matches!(source.body.as_ref(), sqlparser::ast::SetExpr::Values(_))).then(|| source.to_string())
 }

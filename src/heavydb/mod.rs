@@ -5,6 +5,7 @@
 //! | part | what |
 //! |---|---|
 //! | `settings` | `SET heavydb.x = ...` |
+//! | `kept` | the session of the dialect from statement to statement |
 //! | `overlay` | tables of the dialect, seen by statements of the engine's own |
 //! | `place` | where in a statement's text the trouble is |
 //! | `replay`, `judge`, `notes` | statements in order, a query's rows compared, what is worth knowing about the whole |
@@ -18,6 +19,7 @@ mod capture;
 mod check;
 mod explain;
 mod judge;
+mod kept;
 mod notes;
 mod overlay;
 mod place;
@@ -29,6 +31,7 @@ mod table_functions;
 pub use capture::{Captured, capture};
 pub use check::{Finding, FindingKind, check};
 pub use explain::{Explained, explain};
+pub use kept::KeptSession;
 pub use overlay::{WithHeavyTables, refuse_heavy_target};
 pub use place::{message_of, place_of};
 pub use records::ReplayResults;

@@ -9,8 +9,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::refusal::Refusal;
 
-/// Forms in one another; at some microseconds a reading, a mistake within is found in tenths of a second.
-const MOST: usize = 16;
+/// Forms in one another; at some microseconds a reading, a mistake within is found within a tenth of a second.
+const MOST: usize = 12;
 
 /// Words after which a parenthesis opens a form of two readings.
 const FORMS: &[Keyword] = &[

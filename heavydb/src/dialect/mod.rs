@@ -34,7 +34,6 @@ mod windows;
 pub use choices::{Choices, choices};
 pub use features::features;
 pub use named::NamedColumns;
-pub(crate) use rewrite::parse_plain;
-pub use rewrite::{Rewritten, rewrite};
+pub use rewrite::{Rewritten, parse_plain, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
 pub use split::{Piece, Place, split};

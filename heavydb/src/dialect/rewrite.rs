@@ -54,11 +54,11 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     }
 }
 
-/// Parses a statement as it is written.
+/// Parses one statement as it is written.
 ///
 /// # Errors
-/// What does not parse.
-pub(crate) fn parse_plain(text: &str) -> Result<Statement> {
+/// What does not parse; a [`Refusal`] for too deep a nesting.
+pub fn parse_plain(text: &str) -> Result<Statement> {
     parse(tokens::tokenized(text)?)
 }
 

@@ -6,6 +6,7 @@
 //! | `definition` | `CREATE TABLE`: columns, encodings, options |
 //! | `table`, `database` | tables and views in memory, by name |
 //! | `narrow` | tables of very many columns, planned with those that a statement names |
+//! | `aggregates` | very many aggregates of one table, planned without the optimizer |
 //! | `rowid_table` | a table with its hidden columns |
 //! | `schema` | the catalog of a session: these over the session's own |
 //! | `values`, `load` | the rows of an `INSERT`, straight from its text into columns |
@@ -16,6 +17,7 @@
 //! | `foreign` | tables whose rows are those of files |
 //! | `show`, `information` | `SHOW`; `information_schema` |
 
+mod aggregates;
 mod alter;
 mod change;
 mod copy;

@@ -87,7 +87,7 @@ pub(super) fn whole_table(statement: &Statement, table: impl Fn(&str) -> Option<
 }
 
 /// Table and limit of a statement that says nothing else: its text is compared with what those alone would say.
-fn named_alone(statement: &Statement) -> Option<(String, Option<usize>)> {
+pub(super) fn named_alone(statement: &Statement) -> Option<(String, Option<usize>)> {
     let Statement::Query(query) = statement else { return None };
     let Query { body, limit_clause, .. } = query.as_ref();
     let SetExpr::Select(select) = body.as_ref() else { return None };

@@ -12,6 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 
+use super::aggregates::many_aggregates;
 use super::database::{Database, Entry, View};
 use super::definition::{SPELLING, TableDefinition};
 use super::headers::with_headers;
@@ -167,7 +168,12 @@ impl HeavySession {
     /// As [`HeavySession::run`].
     pub async fn plan(&self, text: &str) -> Result<(LogicalPlan, Vec<&'static str>)> {
         let Rewritten { statement, rules, named, aliases } = rewrite(text, &self.options)?;
-        let plan = match whole_table(&statement, |name| self.database.table(name).ok())? {
+        let table = |name: &str| self.database.table(name).ok();
+        let direct = match whole_table(&statement, table)? {
+            Some(plan) => Some(plan),
+            None => many_aggregates(&statement, &self.context.state_ref().read(), table)?,
+        };
+        let plan = match direct {
             Some(plan) => plan,
             None => NAMED.scope(named.map(Arc::new), Box::pin(self.plan_rewritten(statement))).await?,
         };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -22,6 +22,9 @@ use crate::types::heavy_type::{HeavyType, Kind};
 /// Rows below which batches are put together.
 const BATCH_ROWS: usize = 8_192;
 
+/// Small batches above which they are put together at once: each holds far more memory than its rows.
+const MOST_SMALL: usize = 1_024;
+
 /// A table in memory.
 pub struct HeavyTable {
     definition: TableDefinition,
@@ -35,6 +38,34 @@ struct Rows {
     /// Whether rows were deleted: positions no longer tell the order of insertion.
     were_deleted: bool,
     dictionaries: Dictionaries,
+}
+
+impl Rows {
+    /// How many small batches stand at the end.
+    fn small(&self) -> usize {
+        self.batches.iter().rev().take_while(|batch| batch.num_rows() < BATCH_ROWS).count()
+    }
+
+    /// Makes one batch of the small ones at the end.
+    fn put_together(&mut self, schema: &SchemaRef) -> Result<()> {
+        let from = self.batches.len() - self.small();
+        if self.batches.len() - from > 1 {
+            let together = concat_batches(schema, &self.batches[from..])?;
+            self.batches.truncate(from);
+            self.batches.push(compact(&together)?);
+        }
+        Ok(())
+    }
+}
+
+/// Texts without the buffers of the batches that they came from, which may be far larger than they are.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|column| match column.as_string_view_opt() {
+        Some(texts) => Arc::new(texts.gc()) as ArrayRef,
+        None => Arc::clone(column),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns.collect(), &options)?)
 }
 
 impl fmt::Debug for HeavyTable {
@@ -97,6 +128,9 @@ impl HeavyTable {
             let (batch, without_place) = encode(batch, &mut rows.dictionaries)?;
             dropped += without_place;
             rows.batches.push(batch);
+        }
+        if rows.small() > MOST_SMALL {
+            rows.put_together(&self.definition.schema)?;
         }
         Ok((dropped > 0).then(|| format!("{dropped} texts found no place in a dictionary of 8 or 16 bits and are NULL, as in HeavyDB")))
     }
@@ -166,13 +200,7 @@ impl HeavyTable {
     /// Arrow's, when small batches are put together.
     pub fn batches(&self) -> Result<Vec<RecordBatch>> {
         let mut rows = self.rows.write();
-        let small = rows.batches.iter().rev().take_while(|batch| batch.num_rows() < BATCH_ROWS).count();
-        if small > 1 {
-            let from = rows.batches.len() - small;
-            let together = concat_batches(&self.definition.schema, &rows.batches[from..])?;
-            rows.batches.truncate(from);
-            rows.batches.push(together);
-        }
+        rows.put_together(&self.definition.schema)?;
         Ok(rows.batches.clone())
     }
 

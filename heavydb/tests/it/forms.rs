@@ -200,3 +200,50 @@ async fn every_guard_refuses_its_example() {
         assert!(found.starts_with("refused:"), "{}: {}\n    {found}", guard.id, guard.example);
     }
 }
+
+/// Many terms over one table are planned on a way of their own, which must not be seen in the answers.
+#[tokio::test]
+async fn many_aggregates_are_the_same_as_few() {
+    let session = session(2).await;
+    let functions =
+        ["CORR(d, w)", "AVG(d)", "STDDEV(w)", "MIN(d)", "MAX(w)", "COUNT(d)", "SUM(w)", "COVAR_POP(w, d)", "VAR_SAMP(d)", "CORR(i, d)"];
+    for statement in [
+        "CREATE TABLE m (i INT, d DOUBLE, \"W\" DOUBLE)",
+        "INSERT INTO m VALUES (1, 2.5, -1.0), (2, NULL, 0.5), (3, 1e9, 1e-3), (NULL, -0.25, NULL), (5, 7.0, 8.0)",
+        "CREATE TABLE n (i INT, d DOUBLE, w DOUBLE)",
+    ] {
+        session.run(statement).await.unwrap();
+    }
+    for (count, table) in [(9, "m"), (10, "m"), (9, "n")] {
+        let terms: Vec<String> = (0..27).map(|term| format!("{} AS Term_{term}", functions[term % count])).collect();
+        let many = answer(&session, &format!("SELECT {} FROM {table}", terms.join(", "))).await;
+        let mut singles = Vec::new();
+        for term in &terms {
+            singles.push(answer(&session, &format!("SELECT {term} FROM {table}")).await);
+        }
+        assert_eq!(many, singles.join(" "), "{table}");
+        let (plan, _) = session.plan(&format!("SELECT {} FROM {table}", terms.join(", "))).await.unwrap();
+        assert!(plan.schema().field_names().iter().enumerate().all(|(term, name)| name.ends_with(&format!("Term_{term}"))), "{plan}");
+        assert_eq!(plan.to_string().contains("Aggregate:"), count == 10, "{plan}");
+    }
+}
+
+/// Rows that come one at a time are kept as few batches, in order.
+#[tokio::test]
+async fn rows_one_at_a_time_are_put_together() {
+    let session = session(2).await;
+    session.run("CREATE TABLE o (i INT, x TEXT)").await.unwrap();
+    for row in 0..2_500 {
+        session.run(&format!("INSERT INTO o VALUES ({row}, 'a text of more than twelve bytes {row}')")).await.unwrap();
+    }
+    let table = session.database().table("o").unwrap();
+    assert_eq!(table.row_count(), 2_500);
+    assert_eq!(answer(&session, "SELECT COUNT(*), COUNT(DISTINCT x), MAX(i) FROM o").await, "2500 2500 2499");
+    assert_eq!(
+        answer(&session, "SELECT x FROM o LIMIT 2").await,
+        "a text of more than twelve bytes 0 / a text of more than twelve bytes 1"
+    );
+    let batches = table.batches().unwrap();
+    assert_eq!(batches.len(), 1);
+    assert!(batches[0].get_array_memory_size() < 1 << 20, "{}", batches[0].get_array_memory_size());
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -67,10 +68,19 @@ fn write_text(findings: &[Finding], all: bool, out: &mut Output) -> Result<()> {
             writeln!(out, "    {} -> {}", finding.rules.join(" "), short(rewritten))?;
         }
     }
+    write_times(findings, out)?;
     let counts: Vec<String> =
         FindingKind::ALL.iter().filter_map(|kind| counts.get(kind).map(|count| format!("{count} {}", kind.name()))).collect();
     let counts = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     Ok(writeln!(out, "{} statements: {counts}; nothing was run", findings.len())?)
+}
+
+/// How long the rewriting took.
+fn write_times(findings: &[Finding], out: &mut Output) -> Result<()> {
+    let mut times: Vec<Duration> = findings.iter().filter_map(|finding| finding.rewriting).collect();
+    times.sort_unstable();
+    let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) else { return Ok(()) };
+    Ok(writeln!(out, "{} queries rewritten: median {median:.1?}, longest {longest:.1?}", times.len())?)
 }
 
 fn write_json(findings: &[Finding], out: &mut Output) -> Result<()> {
@@ -78,7 +88,8 @@ fn write_json(findings: &[Finding], out: &mut Output) -> Result<()> {
     for (at, finding) in findings.iter().enumerate() {
         let record = json!({
             "file": finding.file.display().to_string(), "line": finding.place.line, "column": finding.place.column,
-            "status": finding.kind.name(), "rules": finding.rules, "rewritten": finding.rewritten, "reason": finding.reason, "sql": finding.sql,
+            "status": finding.kind.name(), "rules": finding.rules, "rewritten": finding.rewritten,
+            "rewriting_us": finding.rewriting.map(|time| time.as_secs_f64() * 1e6), "reason": finding.reason, "sql": finding.sql,
         });
         write!(out, "{}\n{record}", if at == 0 { "" } else { "," })?;
     }
