@@ -42,7 +42,7 @@ use crate::exec::{
     WideCorrelation, strategy_time_order, takes_relations,
 };
 use crate::heavydb::{
-    self, Explained, Finding, HeavySettings, KeptSession, ReplayOptions, ReplayResults, Replayed, WithHeavyTables, message_of, place_of,
+    self, Explained, Finding, HeavySettings, KeptSession, ReplayOptions, Replayed, WithHeavyTables, message_of, place_of,
     refuse_heavy_target, register_table_functions,
 };
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
@@ -351,9 +351,10 @@ impl Engine {
         each: impl FnMut(Replayed<'_>) + Send,
     ) -> Result<Report> {
         self.directory.refresh().await?;
-        let report = heavydb::replay(self.ctx.state(), Arc::default(), options, results, each).await?;
-        if let Some(kept) = self.ctx.state().config().get_extension::<ReplayResults>() {
-            kept.add(&report);
+        let mut report = heavydb::replay(self.ctx.state(), Arc::default(), options, results, each).await?;
+        // A report of hours is worth more than its copy.
+        if let Err(error) = heavydb::keep_replay(self.directory.root(), &report).await {
+            report.notes.push(format!("not kept in system.replay_results: {error}"));
         }
         Ok(report)
     }
@@ -542,7 +543,6 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         .with_option_extension(SqlOptions { gpu: config.gpu, dialect: config.dialect, ..SqlOptions::default() })
         .with_option_extension(HeavySettings::default())
         .with_extension(Arc::new(DevicePanels::default()))
-        .with_extension(Arc::new(ReplayResults::default()))
         .with_extension(Arc::new(RunCache::default()))
         .with_extension(Arc::new(WideSchemaCache::default()));
     if let Some(threads) = config.threads {

@@ -10,7 +10,7 @@
 //! | `system.strategies` | strategy of a strategy table |
 //! | `system.devices` | GPU of this machine, or the reason why there is none |
 //! | `system.cache_entries` | result that the session keeps in a tier: panels of series on a GPU |
-//! | `system.replay_results` | query of every replay of HeavyDB's queries in this session |
+//! | `system.replay_results` | query of every replay of HeavyDB's queries that the database keeps |
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use serde_json::Value;
 use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
 use crate::exec::{DevicePanels, StrategyScan};
-use crate::heavydb::ReplayResults;
+use crate::heavydb::kept_replays;
 use crate::storage::{StrategyTable, history, load_table};
 
 /// Tables whose logs are read at the same time.
@@ -67,7 +67,7 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable {
         name: "replay_results",
         schema: || json_schema(REPLAY_COLUMNS),
-        compute: |_, ctx| Box::pin(async { replay_results(ctx) }),
+        compute: |schema, _| Box::pin(async { json_batch(REPLAY_COLUMNS, &kept_replays(schema.root()).await?) }),
     },
 ];
 
@@ -418,12 +418,6 @@ fn cache_entries(ctx: &SessionContext) -> Result<RecordBatch> {
         })
     };
     json_batch(CACHE_COLUMNS, &panels.into_iter().map(record).collect::<Vec<_>>())
-}
-
-/// `system.replay_results`: what the session of the query replayed.
-fn replay_results(ctx: &SessionContext) -> Result<RecordBatch> {
-    let kept = ctx.state().config().get_extension::<ReplayResults>();
-    json_batch(REPLAY_COLUMNS, &kept.map(|kept| kept.records()).unwrap_or_default())
 }
 
 /// `system.strategies`: one row per strategy, counted from the data, in source order.

@@ -11,7 +11,7 @@
 //! | `replay`, `judge`, `notes` | statements in order, a query's rows compared, what is worth knowing about the whole |
 //! | `explain` | one query in full |
 //! | `capture` | statements that write HeavyDB's results |
-//! | `records` | the replays of a session as a table |
+//! | `records` | the replays that a database keeps |
 //! | `check` | what a script would meet, without running it |
 //! | `table_functions` | logs and the dialect's functions as tables |
 
@@ -34,7 +34,7 @@ pub use explain::{Explained, explain};
 pub use kept::KeptSession;
 pub use overlay::{WithHeavyTables, refuse_heavy_target};
 pub use place::{message_of, place_of};
-pub use records::ReplayResults;
+pub use records::{keep_replay, kept_replays};
 pub use replay::{ReplayOptions, Replayed, replay};
 pub use settings::HeavySettings;
 pub use table_functions::{TABLE_FUNCTIONS, TableFunction, register_table_functions};

@@ -1,47 +1,57 @@
-//! The replays of a session: one record a query.
+//! The replays of a database: one file each, one record a query.
 
-use std::fmt;
-
+use bytes::Bytes;
 use chrono::Utc;
 use datafusion_heavydb::replay::input::redact;
 use datafusion_heavydb::replay::report::{Outcome, Report};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// Every replay of a session, from its first.
-#[derive(Default)]
-pub struct ReplayResults(Mutex<Kept>);
+use crate::error::{Error, Result};
+use crate::storage::Root;
 
-#[derive(Default)]
-struct Kept {
-    replays: u64,
-    records: Vec<Value>,
+/// The folder of the replays' files.
+const FOLDER: &str = "replays";
+
+/// Keeps the rows of a report in a database.
+///
+/// # Errors
+/// A database that cannot be written.
+pub async fn keep_replay(root: &Root, report: &Report) -> Result<()> {
+    let now = Utc::now();
+    let at = now.to_rfc3339();
+    let lines: Vec<String> = report.outcomes().iter().map(|outcome| record(&at, outcome).to_string()).collect();
+    // Names sort by time; the process keeps two replays of one moment apart.
+    let name = format!("{}-{}.jsonl", now.format("%Y%m%dT%H%M%S%.9fZ"), std::process::id());
+    root.initialise().await?;
+    root.write(&root.own_path(&[FOLDER, &name]), Bytes::from(lines.join("\n"))).await
 }
 
-impl fmt::Debug for ReplayResults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayResults").finish_non_exhaustive()
+/// The records of all replays that a database keeps, the first replay first, each with its number.
+///
+/// # Errors
+/// A database that cannot be read, a file that was damaged.
+pub async fn kept_replays(root: &Root) -> Result<Vec<Value>> {
+    let mut names = root.names_in(&root.own_path(&[FOLDER])).await?;
+    names.sort_unstable();
+    let mut records = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        let path = root.own_path(&[FOLDER, name]);
+        // Another process may have removed it.
+        let Some(bytes) = root.read(&path).await? else { continue };
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let mut record: Value = serde_json::from_slice(line)
+                .map_err(|error| Error::Database(format!("the replay {path} is damaged: {error}; remove the file")))?;
+            if let Some(fields) = record.as_object_mut() {
+                fields.insert("replay".into(), json!(place + 1));
+            }
+            records.push(record);
+        }
     }
+    Ok(records)
 }
 
-impl ReplayResults {
-    /// Keeps the rows of a report.
-    pub fn add(&self, report: &Report) {
-        let mut kept = self.0.lock();
-        kept.replays += 1;
-        let (replay, at) = (kept.replays, Utc::now().to_rfc3339());
-        kept.records.extend(report.outcomes().iter().map(|outcome| record(replay, &at, outcome)));
-    }
-
-    /// One record a query, in order of the replays.
-    pub fn records(&self) -> Vec<Value> {
-        self.0.lock().records.clone()
-    }
-}
-
-fn record(replay: u64, at: &str, outcome: &Outcome) -> Value {
+fn record(at: &str, outcome: &Outcome) -> Value {
     json!({
-        "replay": replay,
         "finished_at": at,
         "id": outcome.id,
         "status": outcome.status.name(),

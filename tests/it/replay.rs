@@ -528,9 +528,10 @@ fn the_prompt_takes_commands_of_heavysql() {
 }
 
 #[tokio::test]
-async fn replays_of_a_session_are_a_table() {
+async fn replays_are_kept_with_the_database() {
     let inputs = small();
-    let engine = tranchedb::Engine::in_memory().await.expect("an engine");
+    let directory = tempfile::tempdir().expect("a directory");
+    let location = directory.path().to_str().expect("a path").to_owned();
     let options = tranchedb::heavydb::ReplayOptions {
         inputs: vec![inputs.path("q.sql")],
         setup: vec![inputs.path("setup.sql")],
@@ -538,14 +539,22 @@ async fn replays_of_a_session_are_a_table() {
         ..Default::default()
     };
     for _ in 0..2 {
-        engine.replay(&options, None, |_| {}).await.expect("a replay");
+        let engine = tranchedb::Engine::open(&location).await.expect("an engine");
+        let report = engine.replay(&options, None, |_| {}).await.expect("a replay");
+        assert!(!report.notes.iter().any(|note| note.contains("not kept")), "{:?}", report.notes);
     }
+    let engine = tranchedb::Engine::open(&location).await.expect("an engine");
     let sql = "SELECT replay, status, count(*) FROM system.replay_results WHERE our_ms > 0 OR our_ms IS NULL GROUP BY 1, 2 ORDER BY 1, 2";
     let one = ["1|differs|1", "1|error|1", "1|same|2", "1|unsupported|1"].map(str::to_owned);
     let two = one.clone().map(|line| line.replacen('1', "2", 1));
     assert_eq!(crate::support::rows(&engine, sql).await, [one, two].concat());
     let row = crate::support::row(&engine, "SELECT reason, features FROM system.replay_results WHERE replay = 2 AND id = 'never'").await;
     assert!(row.contains("STRING_AGG") && row.contains("fn:STRING_AGG"), "{row}");
+    let kept = directory.path().join("_tranchedb/replays");
+    let first = std::fs::read_dir(&kept).expect("a folder").next().expect("a file").expect("a file").path();
+    std::fs::write(first, "{\"id\":").expect("a damaged file");
+    let damaged = engine.sql("SELECT count(*) FROM system.replay_results").await.expect("a plan").collect().await;
+    assert!(damaged.expect_err("a damaged file").to_string().contains("is damaged"));
 }
 
 /// The corpus of HeavyDB's own tests: how many of its queries must be the same; the numbers may only rise.
