@@ -3,6 +3,7 @@
 use datafusion::error::Result;
 use sqlparser::ast::{BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident};
 
+use super::clauses::{Node, refuse_clauses};
 use super::nodes::{arguments, binary, call, case, null, number, rename, set_arguments, text, text_of};
 use super::rewrite::Rewriter;
 use crate::functions::{Action, find, refused_family};
@@ -53,6 +54,7 @@ const CALL_RULES: &[CallRule] = &[
 /// A [`Refusal`] for a function that the dialect does not give.
 pub(super) fn rewrite_call(function: &mut Function, rewriter: &mut Rewriter<'_>) -> Result<Option<Expr>> {
     let name = function.name.to_string().to_lowercase();
+    refuse_clauses(&Node::Call(function))?;
     check_name(&name)?;
     check_clauses(function)?;
     let Some(rule) = CALL_RULES.iter().find(|rule| rule.names.contains(&name.as_str())) else { return Ok(None) };
@@ -189,12 +191,14 @@ fn array_at(function: &mut Function, _: &mut Rewriter<'_>) -> Result<Option<Expr
     Ok(Some(call("array_element", vec![array, place])))
 }
 
-/// The instant of the session, or of the clock: one statement sees one instant.
-fn instant(rewriter: &Rewriter<'_>, data_type: &str) -> Option<Expr> {
-    let clock =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok());
-    let seconds = rewriter.options.now.or_else(clock)?;
-    Some(cast_as(cast_as(number(seconds), "TIMESTAMP(0)"), data_type))
+/// Whether the rule of a call writes its arguments twice.
+pub(super) fn copies_arguments(function: &Function) -> bool {
+    matches!(function.name.to_string().to_lowercase().as_str(), "greatest" | "least")
+}
+
+/// The instant of the statement.
+fn instant(rewriter: &mut Rewriter<'_>, data_type: &str) -> Option<Expr> {
+    Some(cast_as(cast_as(number(rewriter.instant()?), "TIMESTAMP(0)"), data_type))
 }
 
 fn datetime(function: &mut Function, rewriter: &mut Rewriter<'_>) -> Result<Option<Expr>> {

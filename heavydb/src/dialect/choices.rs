@@ -63,7 +63,8 @@ pub fn choices(text: &str, options: &Options) -> Result<Choices> {
     };
     choices.limit = limit.as_ref().and_then(whole_number);
     choices.offset = offset.as_ref().and_then(whole_number).unwrap_or(0);
-    if (limit.is_some() && choices.limit.is_none()) || query.fetch.is_some() {
+    let is_known = |given: &Option<Expr>| given.as_ref().is_none_or(|value| whole_number(value).is_some());
+    if !is_known(&limit) || !is_known(&offset) || query.fetch.is_some() {
         return Ok(choices);
     }
     match order {

@@ -7,6 +7,7 @@
 //! | `rewrite` | forms of expressions with another meaning or none in DataFusion, replaced in the tree |
 //! | `calls` | calls of functions: units, renames, refusals |
 //! | `choices` | which rows a query may give: ties, LIMIT, columns that are chance |
+//! | `clauses` | what the planner would pass over |
 //! | `depth` | how deep a statement may nest |
 //! | `features` | what a query uses, for summaries |
 //! | `likes` | `LIKE` with any escape and with sets |
@@ -18,6 +19,7 @@
 
 mod calls;
 mod choices;
+mod clauses;
 mod depth;
 mod features;
 mod likes;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Select, SelectItem, Statement, Visit, Visitor};
+use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Select, SelectItem, Statement, TableFactor, Visit, Visitor};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Every word of a statement, in lower case.
@@ -39,18 +39,29 @@ impl Visitor for Unnamed {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         let is_wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
-        let is_natural = |join: &Join| match &join.join_operator {
-            JoinOperator::Join(constraint)
-            | JoinOperator::Inner(constraint)
-            | JoinOperator::Left(constraint)
-            | JoinOperator::LeftOuter(constraint) => *constraint == JoinConstraint::Natural,
-            JoinOperator::CrossJoin(_) => false,
-            _ => true,
-        };
         let joins = select.from.iter().flat_map(|from| &from.joins);
         if select.projection.iter().any(is_wildcard) || joins.into_iter().any(is_natural) {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, relation: &TableFactor) -> ControlFlow<()> {
+        match relation {
+            TableFactor::NestedJoin { table_with_joins, .. } if table_with_joins.joins.iter().any(is_natural) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Whether a join may be by columns that it does not name.
+fn is_natural(join: &Join) -> bool {
+    match &join.join_operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => *constraint == JoinConstraint::Natural,
+        JoinOperator::CrossJoin(_) => false,
+        _ => true,
     }
 }

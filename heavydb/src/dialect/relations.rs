@@ -24,13 +24,14 @@ fn unnamed(place: usize) -> TableAliasColumnDef {
     TableAliasColumnDef { name: Ident::with_quote('"', format!("EXPR${place}")), data_type: None }
 }
 
-/// The alias by which DataFusion's table function is told from HeavyDB's.
+/// The alias by which DataFusion's table function is told from HeavyDB's, and its series from others: a plan does not show them.
 const SERIES: &str = "series@";
 
-fn plain_arguments(given: &[FunctionArg]) -> Vec<Expr> {
+/// The arguments; `None` where one has a name.
+fn plain_arguments(given: &[FunctionArg]) -> Option<Vec<Expr>> {
     given
         .iter()
-        .filter_map(|argument| match argument {
+        .map(|argument| match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
             _ => None,
         })
@@ -44,11 +45,11 @@ fn plain_arguments(given: &[FunctionArg]) -> Vec<Expr> {
 pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
     let (name, arguments, given) = match relation {
         TableFactor::TableFunction { expr: Expr::Function(function), alias } => {
-            let arguments = arguments(function).unwrap_or_default().into_iter().cloned().collect();
+            let arguments = arguments(function).map(|arguments| arguments.into_iter().cloned().collect());
             (function.name.to_string(), arguments, alias.take())
         }
         // The one that this function makes.
-        TableFactor::Table { args: Some(_), alias: Some(alias), .. } if alias.name.value == SERIES => return Ok(()),
+        TableFactor::Table { args: Some(_), alias: Some(alias), .. } if alias.name.value.starts_with(SERIES) => return Ok(()),
         TableFactor::Table { name, args: Some(args), alias, .. } => (name.to_string(), plain_arguments(&args.args), alias.take()),
         TableFactor::Derived { lateral: true, .. } | TableFactor::Function { lateral: true, .. } => {
             return Err(Refusal::new("LATERAL", "HeavyDB has no LATERAL").into());
@@ -59,10 +60,10 @@ pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
     if !name.eq_ignore_ascii_case("generate_series") {
         return Err(Refusal::new(name.to_uppercase(), "of HeavyDB's table functions there is GENERATE_SERIES alone").into());
     }
-    let bounds: Vec<i64> = arguments.iter().filter_map(whole_number).collect();
-    let is_plain = (2..=3).contains(&bounds.len()) && arguments.len() == bounds.len();
+    let bounds: Option<Vec<i64>> = arguments.unwrap_or_default().iter().map(whole_number).collect();
+    let bounds = bounds.unwrap_or_default();
     let step = bounds.get(2).copied().unwrap_or(1);
-    if !is_plain || step == 0 {
+    if !(2..=3).contains(&bounds.len()) || step == 0 {
         return Err(Refusal::new("GENERATE_SERIES", "its bounds and its step are whole constants, the step not 0").into());
     }
     // In the wrong direction there is no row, where DataFusion fails.
@@ -70,7 +71,9 @@ pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
     let (first, last) = if is_empty { (0, 0) } else { (bounds[0], bounds[1]) };
     let condition = if is_empty { " WHERE false" } else { "" };
     let step = if is_empty { 1 } else { step };
-    let text = format!("SELECT value AS generate_series FROM generate_series({first}, {last}, {step}) AS \"{SERIES}\"{condition}");
+    let text = format!(
+        "SELECT value AS generate_series FROM generate_series({first}, {last}, {step}) AS \"{SERIES}{first}:{last}:{step}\"{condition}"
+    );
     let Statement::Query(subquery) = parse(super::tokens::tokens(&text)?.0)? else { return Ok(()) };
     let alias = given.unwrap_or_else(|| alias("generate_series"));
     *relation = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };

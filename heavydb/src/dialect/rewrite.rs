@@ -7,11 +7,13 @@ use datafusion::error::{DataFusionError, Result};
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Interval, Query, Select,
     Statement, Subscript, TableFactor, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    visit_expressions,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::clauses::{Node, refuse_clauses};
 use super::depth::check_depth;
 use super::named::NamedColumns;
 use super::nodes::{binary, call, case, literal, not, number, text, text_of};
@@ -22,6 +24,9 @@ use crate::types::interval::IntervalKind;
 
 /// A list of values above which `IN` is kept whole: its values are then of one plain type.
 const LONG_LIST: usize = 50;
+
+/// Parts of expressions that the rules of one statement may copy.
+const MOST_COPIED: usize = 100_000;
 
 /// A statement that DataFusion plans in a session of the dialect.
 #[derive(Debug, Clone)]
@@ -47,7 +52,7 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let mut statement = parse(tokens)?;
     let named = words.unless_unnamed(&statement);
     let aliases = selects::aliases(&statement, text);
-    let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, common: HashSet::new() };
+    let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, copied: 0, clock: None, common: HashSet::new() };
     match statement.visit(&mut rewriter) {
         ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, named, aliases }),
         ControlFlow::Break(error) => Err(*error),
@@ -83,6 +88,10 @@ pub(super) struct Rewriter<'a> {
     derived: usize,
     /// Whether the statement sees hidden columns of its tables.
     names_rowids: bool,
+    /// Parts of the statement that rules have copied.
+    copied: usize,
+    /// The clock when it was first asked: one statement sees one instant.
+    clock: Option<i64>,
     /// Names of common table expressions.
     common: HashSet<String>,
 }
@@ -101,11 +110,11 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.common.extend(rowids::common_names(query));
-        flow(selects::check_query(query).and_then(|()| selects::fetch_to_limit(query)))
+        flow(refuse_clauses(&Node::Query(query)).and_then(|()| selects::check_query(query)).and_then(|()| selects::fetch_to_limit(query)))
     }
 
     fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<Self::Break> {
-        if let Err(error) = relations::rewrite_table(relation) {
+        if let Err(error) = refuse_clauses(&Node::Table(relation)).and_then(|()| relations::rewrite_table(relation)) {
             return ControlFlow::Break(Box::new(error));
         }
         if let TableFactor::Derived { alias: alias @ None, .. } = relation {
@@ -125,7 +134,7 @@ impl VisitorMut for Rewriter<'_> {
             rowids::hide_in_wildcards(select);
         }
         selects::aliases_of_having(select);
-        flow(selects::check_select(select))
+        flow(refuse_clauses(&Node::Select(select)).and_then(|()| selects::check_select(select)))
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
@@ -146,8 +155,47 @@ fn flow(outcome: Result<()>) -> ControlFlow<Box<DataFusionError>> {
 }
 
 impl Rewriter<'_> {
+    /// The instant of the session, or of the clock, in seconds since 1970.
+    pub(super) fn instant(&mut self) -> Option<i64> {
+        let clock = || {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok())
+        };
+        self.clock = self.options.now.or(self.clock).or_else(clock);
+        self.clock
+    }
+
+    /// Counts what a rule is about to copy.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where it is too much: rules inside rules copy their copies.
+    fn copy(&mut self, expr: &Expr, times: usize) -> Result<()> {
+        let mut size = 0;
+        let _: ControlFlow<()> = visit_expressions(expr, |_| {
+            size += 1;
+            ControlFlow::Continue(())
+        });
+        self.copied += size * times;
+        if self.copied > MOST_COPIED {
+            let reason = "BETWEEN, IN, CASE x WHEN, GREATEST or LEAST stand in one another too often: give a part a name in a WITH";
+            return Err(Refusal::new("so long an expression", reason).into());
+        }
+        Ok(())
+    }
+
+    /// Counts the operands that the rule of an expression copies.
+    fn count_copies(&mut self, expr: &Expr) -> Result<()> {
+        match expr {
+            Expr::Between { expr, .. } => self.copy(expr, 1),
+            Expr::InList { expr, list, .. } if list.len() <= LONG_LIST => self.copy(expr, list.len()),
+            Expr::Case { operand: Some(operand), conditions, .. } => self.copy(operand, conditions.len()),
+            Expr::Function(function) if calls::copies_arguments(function) => self.copy(expr, 1),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces one expression, whose parts are done.
     fn expression(&mut self, expr: &mut Expr) -> Result<()> {
+        self.count_copies(expr)?;
         match expr {
             Expr::Function(function) => {
                 windows::rewrite_window(function, self)?;
@@ -186,9 +234,30 @@ fn of_one_type(expr: &mut Expr) {
     *expr = Expr::Nested(Box::new(binary(plain, BinaryOperator::Arrow, literal(Value::Null))));
 }
 
+/// HeavyDB's operators of two sides.
+const OPERATORS: &[BinaryOperator] = &[
+    BinaryOperator::Plus,
+    BinaryOperator::Minus,
+    BinaryOperator::Multiply,
+    BinaryOperator::Divide,
+    BinaryOperator::Modulo,
+    BinaryOperator::Eq,
+    BinaryOperator::NotEq,
+    BinaryOperator::Lt,
+    BinaryOperator::LtEq,
+    BinaryOperator::Gt,
+    BinaryOperator::GtEq,
+    BinaryOperator::And,
+    BinaryOperator::Or,
+    BinaryOperator::StringConcat,
+];
+
 /// What takes the place of a form with a syntax of its own, and the rule; `None` where it stays.
 fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
     let replaced = match expr {
+        Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => {
+            return Err(Refusal::new(expr, "HeavyDB's CAST has no FORMAT and no ARRAY").into());
+        }
         Expr::Cast { kind, expr, data_type, .. } => ("CAST", cast(kind, expr, data_type)),
         Expr::Extract { field, expr, .. } => ("EXTRACT", call("extract", vec![text(unit(field)), (**expr).clone()])),
         Expr::TypedString(typed) => ("D18", typed_text(typed)?),
@@ -246,7 +315,8 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if !fits(digits) => {
             return Err(Refusal::new(digits, "HeavyDB's numbers have at most 18 digits, whole ones 64 bits").into());
         }
-        Expr::BinaryOp { op: op @ (BinaryOperator::Spaceship | BinaryOperator::Arrow), .. } => {
+        Expr::BinaryOp { op, .. } if !OPERATORS.contains(op) => return Err(Refusal::new(op, "HeavyDB has no such operator").into()),
+        Expr::UnaryOp { op, .. } if !matches!(op, UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not) => {
             return Err(Refusal::new(op, "HeavyDB has no such operator").into());
         }
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(**right, Expr::Subquery(_)) => {

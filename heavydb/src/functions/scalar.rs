@@ -4,6 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array};
+use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::{
@@ -120,4 +122,16 @@ impl ScalarUDFImpl for Registered {
         }
         Ok(result)
     }
+}
+
+/// Numbers without -0, which the kernels of comparison tell from 0.
+///
+/// # Errors
+/// Arrow's.
+pub(crate) fn without_negative_zero(values: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match values.data_type() {
+        DataType::Float32 => numeric::add(values, &Float32Array::new_scalar(0.0))?,
+        DataType::Float64 => numeric::add(values, &Float64Array::new_scalar(0.0))?,
+        _ => Arc::clone(values),
+    })
 }

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs};
 
-use crate::functions::scalar::{ScalarFunction, of_type};
+use crate::functions::scalar::{ScalarFunction, of_type, without_negative_zero};
 use crate::refusal::Refusal;
 
 /// Digits of the largest decimal.
@@ -188,7 +188,7 @@ fn divided(args: &ScalarFunctionArgs, zero_fails: bool, native: Native) -> Resul
     }
     let divisor = args.args[1].to_array(1)?;
     let zero = Scalar::new(ScalarValue::new_zero(divisor.data_type())?.to_array()?);
-    let zeros: BooleanArray = cmp::eq(&divisor, &zero)?;
+    let zeros: BooleanArray = cmp::eq(&without_negative_zero(&divisor)?, &zero)?;
     if zeros.true_count() > 0 {
         if zero_fails {
             return exec_err!("division by zero");

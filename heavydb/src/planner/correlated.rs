@@ -107,10 +107,10 @@ fn join_all(node: LogicalPlan, scalars: &[Subquery], count: &mut usize) -> Resul
     let mut joined = input.clone();
     let mut values = Vec::new();
     for scalar in scalars {
-        let scalar_plan = Scalar::try_new(scalar, &joined, *count)?;
+        let scalar_plan = Scalar::try_new(scalar, input, *count)?;
         *count += 1;
         joined = scalar_plan.joined(joined)?;
-        values.push(scalar_plan.value());
+        values.push(scalar_plan.value()?);
     }
     let names = NamePreserver::new(&node);
     let replaced = node
@@ -188,13 +188,12 @@ impl Scalar {
         LogicalPlanBuilder::from(input).join_on(self.plan.clone(), JoinType::Left, condition.collect::<Vec<_>>())?.build()
     }
 
-    fn value(&self) -> Expr {
+    fn value(&self) -> Result<Expr> {
         let column = |name: &str| Expr::Column(Column::new(Some(self.name.as_str()), name));
         if self.empty.is_null() {
-            return column("value");
+            return Ok(column("value"));
         }
-        let mut missing = when(column("found").is_null(), lit(self.empty.clone()));
-        missing.otherwise(column("value")).unwrap_or_else(|_| column("value"))
+        when(column("found").is_null(), lit(self.empty.clone())).otherwise(column("value"))
     }
 }
 

@@ -75,14 +75,15 @@ pub(super) fn planned(op: &BinaryOperator, left: Side, right: Side) -> Result<Ex
 }
 
 /// A number as an interval of a kind.
-pub(super) fn interval_of(kind: IntervalKind, has_whole_days: bool, expr: Expr) -> Expr {
+pub(super) fn interval_of(kind: IntervalKind, has_whole_days: bool, expr: Expr) -> Result<Expr> {
     let name = match kind {
         IntervalKind::DayTime if has_whole_days => "whole_day_interval",
         IntervalKind::DayTime => "day_time_interval",
         IntervalKind::YearMonth => "year_month_interval",
     };
     let function = INTERVAL_FUNCTIONS.iter().find(|function| function.name == name);
-    function.map_or(expr.clone(), |function| function.udf().call(vec![expr]))
+    let function = function.ok_or_else(|| DataFusionError::Internal(format!("no function {name}")))?;
+    Ok(function.udf().call(vec![expr]))
 }
 
 /// Digits of the seconds.

@@ -1,6 +1,7 @@
 //! CASE, COALESCE and NULLIF: the one type of several results.
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, lit, when};
@@ -21,12 +22,14 @@ pub(super) fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::Case(case) => typed_case(case, schema),
         Expr::ScalarFunction(mut call) if call.func.name() == "coalesce" => {
+            check_size(&call.args)?;
             let last = call.args.pop().map(Box::new);
             let branch = |result: Expr| (Box::new(result.clone().is_not_null()), Box::new(result));
             typed_case(Case { expr: None, when_then_expr: call.args.into_iter().map(branch).collect(), else_expr: last }, schema)
         }
         Expr::ScalarFunction(call) if call.func.name() == "nullif" => match <[Expr; 2]>::try_from(call.args) {
             Ok([value, other]) => {
+                check_size(std::slice::from_ref(&value))?;
                 let equal = compared(&value, Operator::Eq, &other, schema)?;
                 typed(when(equal, lit(ScalarValue::Null)).otherwise(value)?, schema)
             }
@@ -34,6 +37,24 @@ pub(super) fn typed(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         },
         other => Ok(other),
     }
+}
+
+/// Parts of an argument of COALESCE or NULLIF, which is written twice: calls in one another double each time.
+const MOST_PARTS: usize = 10_000;
+
+fn check_size(arguments: &[Expr]) -> Result<()> {
+    let mut parts = 0;
+    for argument in arguments {
+        argument.apply(|_| {
+            parts += 1;
+            Ok(if parts > MOST_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+    }
+    if parts > MOST_PARTS {
+        let reason = "COALESCE or NULLIF stand in one another too often: give a part a name in a WITH";
+        return Err(Refusal::new("so long an expression", reason).into());
+    }
+    Ok(())
 }
 
 fn typed_case(mut case: Case, schema: &DFSchema) -> Result<Expr> {
@@ -46,7 +67,7 @@ fn typed_case(mut case: Case, schema: &DFSchema) -> Result<Expr> {
     if let Some(result) = &mut case.else_expr {
         **result = target.convert(std::mem::take(result.as_mut()), schema)?;
     }
-    Ok(target.mark(Expr::Case(case)))
+    target.mark(Expr::Case(case))
 }
 
 /// Columns of different inputs in their common type.
@@ -127,10 +148,10 @@ impl Target {
     }
 
     /// The results, told to be an interval where they are.
-    fn mark(&self, expr: Expr) -> Expr {
+    fn mark(&self, expr: Expr) -> Result<Expr> {
         match self {
             Self::Interval(interval) => interval_of(interval.kind, interval.has_whole_days, expr),
-            _ => expr,
+            _ => Ok(expr),
         }
     }
 }

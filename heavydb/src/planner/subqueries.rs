@@ -89,9 +89,16 @@ fn kept_in(node: &LogicalPlan) -> Vec<Expr> {
     conjuncts.into_iter().filter(|part| matches!(part, Expr::InSubquery(within) if !within.negated)).cloned().collect()
 }
 
-/// What tells a subquery from others: plans that print alike mean the same.
+/// What tells a subquery from others: plans that print alike mean the same, but for VALUES, which are not printed in full.
 fn key(plan: &LogicalPlan) -> String {
-    plan.display_indent_schema().to_string()
+    let mut key = plan.display_indent_schema().to_string();
+    let _: Result<TreeNodeRecursion> = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Values(values) = node {
+            values.values.iter().flatten().for_each(|value| key.push_str(&format!(" {value}")));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    key
 }
 
 /// The subquery of an `IN` that depends on nothing outside.

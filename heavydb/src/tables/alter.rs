@@ -30,11 +30,11 @@ enum Source {
     Default,
 }
 
-/// Changes the columns of a table, whole or not at all.
+/// Changes the columns of a table, whole or not at all; what was dropped, in words.
 ///
 /// # Errors
 /// Columns that are not there or are there already, values that do not fit.
-pub(super) async fn alter_table(session: &HeavySession, name: &str, change: Alteration) -> Result<()> {
+pub(super) async fn alter_table(session: &HeavySession, name: &str, change: Alteration) -> Result<Option<String>> {
     let table = session.database().table(name)?;
     table.check_writable()?;
     let mut definition = table.definition().clone();
@@ -46,10 +46,10 @@ pub(super) async fn alter_table(session: &HeavySession, name: &str, change: Alte
     let kept = |(place, field): (usize, &Arc<Field>)| Altered { field: field.as_ref().clone(), source: Source::Kept(place) };
     let mut columns: Vec<Altered> = old.fields().iter().enumerate().map(kept).collect();
     match change {
-        Alteration::RenameTable(_) => return Ok(()),
+        Alteration::RenameTable(_) => return Ok(None),
         Alteration::Set(options) => {
             session.database().put(table.renamed(definition.with_options(options)?));
-            return Ok(());
+            return Ok(None);
         }
         Alteration::RenameColumn(column, new) => {
             let place = place_of(&column)?;
@@ -90,9 +90,9 @@ pub(super) async fn alter_table(session: &HeavySession, name: &str, change: Alte
     }
     definition.schema = Arc::new(Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>()));
     definition.check_columns()?;
-    let rebuilt = rebuilt(session, &table, definition, &columns).await?;
+    let (rebuilt, dropped) = rebuilt(session, &table, definition, &columns).await?;
     session.database().put(rebuilt);
-    Ok(())
+    Ok(dropped)
 }
 
 fn spelled(field: Field, spelling: &str) -> Field {
@@ -118,8 +118,13 @@ fn rename_in(definition: &mut TableDefinition, old: &str, new: &str) {
     }
 }
 
-/// The table with its columns as they will be.
-async fn rebuilt(session: &HeavySession, table: &HeavyTable, definition: TableDefinition, columns: &[Altered]) -> Result<HeavyTable> {
+/// The table with its columns as they will be, and what was dropped.
+async fn rebuilt(
+    session: &HeavySession,
+    table: &HeavyTable,
+    definition: TableDefinition,
+    columns: &[Altered],
+) -> Result<(HeavyTable, Option<String>)> {
     let whole = concat_batches(&table.definition().schema, &table.batches()?)?;
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
     for column in columns {
@@ -131,8 +136,8 @@ async fn rebuilt(session: &HeavySession, table: &HeavyTable, definition: TableDe
     }
     let altered = HeavyTable::new(TableDefinition { schema: Arc::clone(&definition.schema), ..definition });
     let batch = RecordBatch::try_new(Arc::clone(&altered.definition().schema), arrays)?;
-    altered.replace(&[batch], !table.keeps_positions())?;
-    Ok(altered)
+    let dropped = altered.replace(&[batch], !table.keeps_positions())?;
+    Ok((altered, dropped))
 }
 
 /// A column in another type, by the casts of the dialect.

@@ -86,10 +86,9 @@ async fn update(session: &HeavySession, statement: &Update) -> Result<String> {
     let target = Schema::new(places.iter().map(|place| schema.field(*place).clone().with_nullable(true)).collect::<Vec<_>>());
     let query = format!("SELECT rowid AS {ROW}, {} FROM {}{}", values.join(", "), statement.table, condition(statement.selection.as_ref()));
     let found = found_rows(session, &table, &query, &target).await?;
-    if !found.rows.is_empty() {
-        table.replace(&replaced(&found, &places)?, false)?;
-    }
-    Ok(format!("{} rows updated", found.rows.len()))
+    let done = format!("{} rows updated", found.rows.len());
+    let dropped = if found.rows.is_empty() { None } else { table.replace(&replaced(&found, &places)?, false)? };
+    Ok(dropped.map_or_else(|| done.clone(), |dropped| format!("{done}; {dropped}")))
 }
 
 fn condition(selection: Option<&Expr>) -> String {

@@ -131,7 +131,7 @@ impl HeavySession {
             }
             Statement::Rename(pairs) => self.rename(&pairs)?,
             Statement::Alter { table, change: Alteration::RenameTable(new) } => self.rename(&[(table, new)])?,
-            Statement::Alter { table, change } => alter::alter_table(self, &table, change).await?,
+            Statement::Alter { table, change } => return alter::alter_table(self, &table, change).await,
             Statement::Comment { table, column, text } => alter::comment(self, &table, column.as_deref(), text)?,
             Statement::Optimize(name) => {
                 self.database.table(&name)?.batches()?;

@@ -132,22 +132,26 @@ impl HeavyTable {
         if rows.small() > MOST_SMALL {
             rows.put_together(&self.definition.schema)?;
         }
-        Ok((dropped > 0).then(|| format!("{dropped} texts found no place in a dictionary of 8 or 16 bits and are NULL, as in HeavyDB")))
+        Ok(dropped_note(dropped))
     }
 
-    /// Puts other rows in the place of all; `were_deleted` when some are missing or stand in another order.
+    /// Puts other rows in the place of all; `were_deleted` when some are missing or stand in another order. What was dropped is told as by
+    /// [`HeavyTable::append_all`].
     ///
     /// # Errors
     /// Values that a column cannot hold; the rows are then the old ones.
-    pub(super) fn replace(&self, batches: &[RecordBatch], were_deleted: bool) -> Result<()> {
+    pub(super) fn replace(&self, batches: &[RecordBatch], were_deleted: bool) -> Result<Option<String>> {
         batches.iter().try_for_each(check)?;
         let mut rows = self.rows.write();
         let mut next = Rows { were_deleted: rows.were_deleted || were_deleted, dictionaries: rows.dictionaries.clone(), ..Rows::default() };
+        let mut dropped = 0;
         for batch in batches {
-            next.batches.push(encode(batch, &mut next.dictionaries)?.0);
+            let (batch, without_place) = encode(batch, &mut next.dictionaries)?;
+            dropped += without_place;
+            next.batches.push(batch);
         }
         *rows = next;
-        Ok(())
+        Ok(dropped_note(dropped))
     }
 
     /// The rows in the order of the option `sort_column`, NULL first; `None` without that option.
@@ -213,6 +217,10 @@ impl HeavyTable {
     pub fn row_count(&self) -> usize {
         self.rows.read().batches.iter().map(RecordBatch::num_rows).sum()
     }
+}
+
+fn dropped_note(dropped: usize) -> Option<String> {
+    (dropped > 0).then(|| format!("{dropped} texts found no place in a dictionary of 8 or 16 bits and are NULL, as in HeavyDB"))
 }
 
 fn is_geometry(field: &Field) -> bool {

@@ -36,11 +36,12 @@ pub(super) struct InsertHead {
 pub(super) struct Scan<'a> {
     text: &'a str,
     at: usize,
+    in_array: bool,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(text: &'a str, at: usize) -> Self {
-        Self { text, at }
+        Self { text, at, in_array: false }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -181,6 +182,16 @@ impl<'a> Scan<'a> {
     }
 
     fn array(&mut self, open: u8, close: u8) -> Option<Literal<'a>> {
+        // An array holds no arrays.
+        if std::mem::replace(&mut self.in_array, true) {
+            return None;
+        }
+        let array = self.elements(open, close);
+        self.in_array = false;
+        array
+    }
+
+    fn elements(&mut self, open: u8, close: u8) -> Option<Literal<'a>> {
         self.sign(open).then_some(())?;
         let mut values = Vec::new();
         if self.sign(close) {

@@ -144,6 +144,17 @@ const FORMS: &[(&str, &str)] = &[
     ("SELECT COUNT(*) FROM t WHERE i IN (SELECT i FROM u WHERE i IN (SELECT i FROM k))", "2"),
     ("SELECT COUNT(*) FROM t WHERE i NOT IN (1, 2, NULL)", "0"),
     ("SELECT COUNT(*) FROM t WHERE i NOT IN (SELECT generate_series FROM TABLE(generate_series(2, 200)))", "1"),
+    (
+        "SELECT COUNT(*) FROM t WHERE (i IN (SELECT generate_series FROM TABLE(generate_series(1, 1)))) = TRUE OR i IN (SELECT generate_series FROM TABLE(generate_series(3, 9)))",
+        "2",
+    ),
+    ("SELECT COUNT(*) FROM t WHERE b / (-d * 0) > 1", "error: Execution error: division by zero"),
+    ("SELECT CAST(dt AS TEXT FORMAT 'YYYY') FROM t", "refused: CAST"),
+    ("SELECT * FROM generate_series(1, 10, step => 2)", "refused: GENERATE_SERIES"),
+    ("SELECT i & 1 FROM t", "refused: &"),
+    ("SELECT ~i FROM t", "refused: ~"),
+    ("SELECT i FROM t WHERE x ~ 'a'", "refused: ~"),
+    ("SELECT NOW() = CURRENT_TIMESTAMP, CURRENT_DATE = CAST(NOW() AS DATE) FROM e", ""),
     // Subqueries that depend on the outer row.
     ("SELECT i FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.i = t.i) ORDER BY i", "3 / NULL"),
     ("SELECT i FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.i < t.i) ORDER BY i", "2 / 3"),
@@ -246,4 +257,16 @@ async fn rows_one_at_a_time_are_put_together() {
     let batches = table.batches().unwrap();
     assert_eq!(batches.len(), 1);
     assert!(batches[0].get_array_memory_size() < 1 << 20, "{}", batches[0].get_array_memory_size());
+}
+
+/// Rules that copy their operands must not copy copies without end.
+#[tokio::test]
+async fn nested_choices_end_in_a_refusal() {
+    let session = session(2).await;
+    for (open, close) in [("GREATEST(", ", i)"), ("COALESCE(", ", i)"), ("NULLIF(", ", i)"), ("(", " BETWEEN 1 AND 2)")] {
+        let sql = format!("SELECT {}i{} FROM t", open.repeat(30), close.repeat(30));
+        assert!(answer(&session, &sql).await.starts_with("refused: so long an expression"), "{open}: {}", answer(&session, &sql).await);
+    }
+    let deep = format!("INSERT INTO t (a) VALUES ({}", "{".repeat(200_000));
+    assert!(session.run(&deep).await.is_err());
 }

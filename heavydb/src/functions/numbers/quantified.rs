@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArg
 
 use super::lists::{Lists, element, list};
 use super::operands::{arrays, shown};
-use crate::functions::scalar::{ScalarFunction, expect_count, of_type};
+use crate::functions::scalar::{ScalarFunction, expect_count, of_type, without_negative_zero};
 use crate::planner::common_of;
 use crate::refusal::Refusal;
 
@@ -57,8 +57,8 @@ fn compared(call: &ScalarFunctionArgs, any: bool) -> Result<ColumnarValue> {
         rows.extend(std::iter::repeat_n(row as u64, to - from));
         places.extend((from..to).map(|at| at as u64));
     }
-    let needles = cast(&take(&given[1], &UInt64Array::from(rows.clone()), None)?, &common)?;
-    let elements = cast(&take(&lists.values, &UInt64Array::from(places), None)?, &common)?;
+    let needles = without_negative_zero(&cast(&take(&given[1], &UInt64Array::from(rows.clone()), None)?, &common)?)?;
+    let elements = without_negative_zero(&cast(&take(&lists.values, &UInt64Array::from(places), None)?, &common)?)?;
     let holds = match operator.as_str() {
         "=" => cmp::eq(&needles, &elements)?,
         "<>" => cmp::neq(&needles, &elements)?,

@@ -3,14 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, Float32Array, Float64Array, Int64Array, UInt64Array, new_null_array};
-use datafusion::arrow::compute::kernels::{cmp, numeric};
+use datafusion::arrow::array::{Array, ArrayRef, Int64Array, UInt64Array, new_null_array};
+use datafusion::arrow::compute::kernels::cmp;
 use datafusion::arrow::compute::{shift, take};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::PartitionEvaluator;
 
 use super::Place;
+use crate::functions::scalar::without_negative_zero;
 use crate::refusal::Refusal;
 
 fn only(values: &[ArrayRef]) -> Result<&ArrayRef> {
@@ -208,15 +209,6 @@ impl PartitionEvaluator for ChangeEvents {
         });
         Ok(Arc::new(Int64Array::from_iter_values(std::iter::once(0).chain(changes))))
     }
-}
-
-/// The kernel for comparison tells -0 from 0.
-fn without_negative_zero(values: &ArrayRef) -> Result<ArrayRef> {
-    Ok(match values.data_type() {
-        DataType::Float32 => numeric::add(values, &Float32Array::new_scalar(0.0))?,
-        DataType::Float64 => numeric::add(values, &Float64Array::new_scalar(0.0))?,
-        _ => Arc::clone(values),
-    })
 }
 
 #[cfg(test)]
