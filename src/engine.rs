@@ -14,7 +14,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
@@ -276,7 +276,7 @@ impl Engine {
         })?;
         let frame = match outcome.rows {
             Some(rows) => rows,
-            None => self.ctx.read_empty()?,
+            None => DataFrame::new(self.ctx.state(), LogicalPlanBuilder::empty(false).build()?),
         };
         Ok(Done { frame, note: outcome.note })
     }

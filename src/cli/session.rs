@@ -290,15 +290,16 @@ fn log(engine: &Engine, statement: &Statement, elapsed: Duration, outcome: &Resu
     if !tracing::enabled!(target: QUERY_TARGET, tracing::Level::ERROR) {
         return;
     }
-    let lexer = Lexer::of(engine.context());
     let duration_ms = elapsed.as_secs_f64() * 1e3;
     match outcome {
         Ok(_) if !tracing::enabled!(target: QUERY_TARGET, tracing::Level::INFO) => {}
         Ok(ran) => {
+            let lexer = Lexer::of(engine.context());
             let redacted = Redacted::new(&lexer, beginning(&statement.text));
             tracing::info!(target: QUERY_TARGET, id, duration_ms, rows = ran.rows, bytes = ran.bytes, statement = redacted.text, "ok");
         }
         Err(failure) => {
+            let lexer = Lexer::of(engine.context());
             let redacted = Redacted::new(&lexer, &statement.text);
             let error = redacted.apply(&failure.describe(super::terminal::Paint { on: false }));
             tracing::error!(target: QUERY_TARGET, id, duration_ms, statement = redacted.text, error, "failed");

@@ -1,6 +1,5 @@
 //! The replays of a database: one file each, one record a query.
 
-use bytes::Bytes;
 use chrono::Utc;
 use datafusion_heavydb::replay::input::redact;
 use datafusion_heavydb::replay::report::{Outcome, Report};
@@ -19,11 +18,15 @@ const FOLDER: &str = "replays";
 pub async fn keep_replay(root: &Root, report: &Report) -> Result<()> {
     let now = Utc::now();
     let at = now.to_rfc3339();
-    let lines: Vec<String> = report.outcomes().iter().map(|outcome| record(&at, outcome).to_string()).collect();
+    let mut lines = Vec::new();
+    for outcome in report.outcomes() {
+        serde_json::to_writer(&mut lines, &record(&at, outcome)).map_err(|error| Error::Database(error.to_string()))?;
+        lines.push(b'\n');
+    }
     // Names sort by time; the process keeps two replays of one moment apart.
     let name = format!("{}-{}.jsonl", now.format("%Y%m%dT%H%M%S%.9fZ"), std::process::id());
     root.initialise().await?;
-    root.write(&root.own_path(&[FOLDER, &name]), Bytes::from(lines.join("\n"))).await
+    root.write(&root.own_path(&[FOLDER, &name]), lines).await
 }
 
 /// The records of all replays that a database keeps, the first replay first, each with its number.
@@ -57,14 +60,14 @@ fn record(at: &str, outcome: &Outcome) -> Value {
         "status": outcome.status.name(),
         "rows": outcome.our_rows,
         "expected_rows": outcome.expected_rows,
-        "first_difference": outcome.first_difference.as_ref().map(ToString::to_string),
+        "first_difference": outcome.first_difference.as_ref().map(|difference| redact(&difference.to_string()).into_owned()),
         "logged_ms": outcome.logged(),
         "our_ms": outcome.ours(),
         "speed_up": outcome.speed_up(),
         "occurrences": outcome.logged_ms.len(),
         "reason": outcome.reason.as_deref().map(redact),
         "rules": outcome.rules.join(" "),
-        "notes": outcome.notes.join("; "),
+        "notes": redact(&outcome.notes.join("; ")),
         "features": outcome.features.join(" "),
         "origin": outcome.origin,
         "sql": redact(&outcome.sql),

@@ -20,6 +20,9 @@ use datafusion_heavydb::replay::input::{Call, Problem, log_calls, redact};
 /// Calls of a log that make one batch.
 const BATCH_CALLS: usize = 1_024;
 
+/// Bytes of queries above which a batch ends sooner: one query may have 40 MB.
+const BATCH_BYTES: usize = 16 << 20;
+
 /// A table function of the engine.
 pub struct TableFunction {
     /// Its name.
@@ -89,13 +92,25 @@ impl PartitionStream for Log {
             Ok(calls) => {
                 let mut calls = calls.filter(|call| call.as_ref().map_or(true, |call| !call.begin));
                 Box::new(std::iter::from_fn(move || {
-                    let batch: Vec<Result<Call, Problem>> = calls.by_ref().take(BATCH_CALLS).collect();
+                    let batch = next_calls(&mut calls);
                     (!batch.is_empty()).then(|| log_batch(&schema, &batch))
                 }))
             }
         };
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches)))
     }
+}
+
+/// The calls of one batch.
+fn next_calls(calls: &mut impl Iterator<Item = Result<Call, Problem>>) -> Vec<Result<Call, Problem>> {
+    let mut bytes = 0;
+    let mut batch = Vec::new();
+    while batch.len() < BATCH_CALLS && bytes < BATCH_BYTES {
+        let Some(call) = calls.next() else { break };
+        bytes += call.as_ref().ok().and_then(|call| call.query.as_ref()).map_or(0, String::len);
+        batch.push(call);
+    }
+    batch
 }
 
 fn log_schema() -> SchemaRef {

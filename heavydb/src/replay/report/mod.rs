@@ -74,7 +74,7 @@ pub struct Outcome {
     pub features: Vec<String>,
     /// Where the query was read.
     pub origin: String,
-    /// The whole text.
+    /// The text; of a very long one its beginning.
     pub sql: String,
 }
 
@@ -94,7 +94,7 @@ impl Outcome {
             notes: Vec::new(),
             features: Vec::new(),
             origin: query.origin.to_string(),
-            sql: query.sql.clone(),
+            sql: kept_text(&query.sql),
         }
     }
 
@@ -149,6 +149,17 @@ impl Outcome {
             _ => None,
         }
     }
+}
+
+/// Bytes of a statement above which a report keeps its beginning alone: a log has many, and one may have 40 MB.
+const LONGEST_TEXT: usize = 16 << 10;
+
+fn kept_text(sql: &str) -> String {
+    if sql.len() <= LONGEST_TEXT {
+        return sql.to_owned();
+    }
+    let end = sql.floor_char_boundary(LONGEST_TEXT);
+    format!("{} ... [{} bytes in all]", &sql[..end], sql.len())
 }
 
 /// The middle value; of two, their mean.
