@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use datafusion_heavydb::replay::input::redact;
 
 use super::terminal::{Paint, error_colours};
 use crate::error::{Error, Position};
@@ -110,7 +111,9 @@ impl StatementFailure {
 /// The line at `position` and a caret under its column; `None` when the text has no such place.
 fn excerpt(text: &str, position: Position, lines_before: u64, paint: Paint) -> Option<String> {
     const WINDOW: usize = 100;
-    let line = text.lines().nth(usize::try_from(position.line.checked_sub(1)?).ok()?)?;
+    let number = usize::try_from(position.line.checked_sub(1)?).ok()?;
+    // A line with a password is not shown.
+    let line = redact(text).lines().nth(number).and_then(|redacted| text.lines().nth(number).filter(|line| *line == redacted))?;
     let column = usize::try_from(position.column.checked_sub(1)?).ok()?;
     let from = column.saturating_sub(WINDOW * 2 / 3);
     let shown: String = line.chars().skip(from).take(WINDOW).map(visible).collect();

@@ -76,6 +76,30 @@ const CLAUSES: &[Clause] = &[
         example: "SELECT * ILIKE 'b%' FROM t",
     },
     Clause {
+        name: "* EXCEPT, EXCLUDE, REPLACE or RENAME",
+        found: |node| {
+            let changes = |item: &SelectItem| {
+                matches!(item, SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options)
+                    if options.opt_exclude.is_some() || options.opt_except.is_some() || options.opt_replace.is_some() || options.opt_rename.is_some())
+            };
+            matches!(node, Node::Select(select) if select.projection.iter().any(changes))
+        },
+        example: "SELECT * EXCEPT (a) FROM t",
+    },
+    Clause {
+        name: "SEMI, ANTI or ASOF JOIN",
+        found: |node| joins(node).is_some_and(|tables| tables.iter().any(has_foreign_join)),
+        example: "SELECT t.a FROM t LEFT SEMI JOIN u ON t.a = u.a",
+    },
+    Clause {
+        name: "an alias in single quotes",
+        found: |node| {
+            let is_text = |item: &SelectItem| matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.quote_style == Some('\''));
+            matches!(node, Node::Select(select) if select.projection.iter().any(is_text))
+        },
+        example: "SELECT 'a' 'b' FROM t",
+    },
+    Clause {
         name: "PREWHERE",
         found: |node| matches!(node, Node::Select(select) if select.prewhere.is_some()),
         example: "SELECT a FROM t PREWHERE a > 1",
@@ -143,6 +167,15 @@ fn has_open_join(table: &TableWithJoins) -> bool {
         _ => false,
     };
     table.joins.iter().any(|join| open(&join.join_operator))
+}
+
+/// A join of a kind that HeavyDB does not have.
+fn has_foreign_join(table: &TableWithJoins) -> bool {
+    use JoinOperator::{CrossJoin, FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
+    let known = |operator: &JoinOperator| {
+        matches!(operator, Join(_) | Inner(_) | Left(_) | LeftOuter(_) | Right(_) | RightOuter(_) | FullOuter(_) | CrossJoin(_))
+    };
+    table.joins.iter().any(|join| !known(&join.join_operator))
 }
 
 /// Refuses what [`CLAUSES`] names.

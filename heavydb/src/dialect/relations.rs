@@ -2,7 +2,8 @@
 
 use datafusion::error::Result;
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, SetExpr, Statement, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    Expr, FunctionArg, FunctionArgExpr, Ident, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
+    ValueWithSpan,
 };
 
 use super::nodes::arguments;
@@ -23,6 +24,9 @@ pub(super) fn name_values(relation: &mut TableFactor) {
 fn unnamed(place: usize) -> TableAliasColumnDef {
     TableAliasColumnDef { name: Ident::with_quote('"', format!("EXPR${place}")), data_type: None }
 }
+
+/// Table functions about HeavyDB, which an engine may have.
+const OURS: &[&str] = &["heavydb_functions", "heavydb_log"];
 
 /// The alias by which DataFusion's table function is told from HeavyDB's, and its series from others: a plan does not show them.
 const SERIES: &str = "series@";
@@ -57,6 +61,10 @@ pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
         TableFactor::UNNEST { .. } => return Err(Refusal::new("FROM UNNEST", "HeavyDB has UNNEST in the select list alone").into()),
         _ => return Ok(()),
     };
+    if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+        restore(relation, given);
+        return Ok(());
+    }
     if !name.eq_ignore_ascii_case("generate_series") {
         return Err(Refusal::new(name.to_uppercase(), "of HeavyDB's table functions there is GENERATE_SERIES alone").into());
     }
@@ -78,6 +86,13 @@ pub(super) fn rewrite_table(relation: &mut TableFactor) -> Result<()> {
     let alias = given.unwrap_or_else(|| alias("generate_series"));
     *relation = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };
     Ok(())
+}
+
+/// Gives a table its alias back.
+fn restore(relation: &mut TableFactor, given: Option<TableAlias>) {
+    if let TableFactor::TableFunction { alias, .. } | TableFactor::Table { alias, .. } = relation {
+        *alias = given;
+    }
 }
 
 fn whole_number(expr: &Expr) -> Option<i64> {

@@ -258,6 +258,9 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => {
             return Err(Refusal::new(expr, "HeavyDB's CAST has no FORMAT and no ARRAY").into());
         }
+        Expr::Cast { kind: CastKind::DoubleColon | CastKind::SafeCast, .. } => {
+            return Err(Refusal::new(expr, "HeavyDB writes CAST(x AS TYPE), or TRY_CAST").into());
+        }
         Expr::Cast { kind, expr, data_type, .. } => ("CAST", cast(kind, expr, data_type)),
         Expr::Extract { field, expr, .. } => ("EXTRACT", call("extract", vec![text(unit(field)), (**expr).clone()])),
         Expr::TypedString(typed) => ("D18", typed_text(typed)?),
@@ -324,6 +327,9 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
         }
         Expr::AnyOp { left, compare_op, right, .. } => ("D29", quantified("any_of", left, compare_op, right)),
         Expr::AllOp { left, compare_op, right } => ("D29", quantified("all_of", left, compare_op, right)),
+        Expr::Value(ValueWithSpan { value, .. }) if !is_literal_of_heavydb(value) => {
+            return Err(Refusal::new(value, "HeavyDB has no such literal").into());
+        }
         Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
         _ => return Ok(None),
     };
@@ -337,6 +343,10 @@ fn is_literal(expr: &Expr) -> bool {
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_literal(expr),
         _ => false,
     }
+}
+
+fn is_literal_of_heavydb(value: &Value) -> bool {
+    matches!(value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null | Value::Placeholder(_))
 }
 
 /// `any_of('=', x, a)`.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::{cast, max, min};
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, Int64Type};
+use datafusion::arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, Field, Float32Type, Float64Type, Int64Type,
+};
 use datafusion::common::{Result, plan_err};
 
 use crate::types::heavy_type::HeavyType;
@@ -57,6 +59,12 @@ pub(super) fn encode(batch: &RecordBatch, dictionaries: &mut Dictionaries) -> Re
     Ok((RecordBatch::try_new(schema, columns)?, dropped))
 }
 
+/// The rows of a nullable column that hold the value which stands for NULL.
+fn equal_rows<T: PartialEq + std::fmt::Display>(values: impl Iterator<Item = Option<T>>, null: T, field: &Field) -> Vec<(usize, String)> {
+    let taken = values.enumerate().filter(|(_, value)| field.is_nullable() && value.as_ref() == Some(&null));
+    taken.map(|(row, _)| (row, format!("{null}, which stands for NULL in HeavyDB,"))).collect()
+}
+
 /// The rows whose values a column cannot hold, and these. The least value of a type stands for NULL in HeavyDB, and an encoding of fewer
 /// bits has its own.
 ///
@@ -68,13 +76,20 @@ pub(super) fn unstorable_rows(field: &Field, column: &ArrayRef) -> Result<Vec<(u
         let limit = 10_i128.checked_pow(u32::from(*precision)).unwrap_or(i128::MAX);
         let values = column.as_primitive::<Decimal128Type>();
         let beyond = values.iter().enumerate().filter_map(|(row, value)| Some((row, value.filter(|value| value.abs() >= limit)?)));
-        return Ok(beyond.map(|(row, value)| (row, Decimal128Type::format_decimal(value, *precision, *scale))).collect());
+        return Ok(beyond.map(|(row, value)| (row, Decimal128Type::format_decimal(value, DECIMAL128_MAX_PRECISION, *scale))).collect());
     }
     if heavy.empty_is_null()
         && let Some(texts) = column.as_string_view_opt()
     {
         let long = texts.iter().enumerate().filter_map(|(row, text)| Some((row, text.filter(|text| text.len() > LONGEST_TEXT)?)));
         return Ok(long.map(|(row, text)| (row, format!("a text of {} bytes", text.len()))).collect());
+    }
+    // The least normal number stands for NULL.
+    if let Some(values) = column.as_primitive_opt::<Float32Type>() {
+        return Ok(equal_rows(values.iter(), f32::MIN_POSITIVE, field));
+    }
+    if let Some(values) = column.as_primitive_opt::<Float64Type>() {
+        return Ok(equal_rows(values.iter(), f64::MIN_POSITIVE, field));
     }
     let Some((least, most)) = heavy.range() else { return Ok(vec![]) };
     let counts = match column.data_type() {

@@ -152,6 +152,11 @@ const FORMS: &[(&str, &str)] = &[
     ("SELECT CAST(dt AS TEXT FORMAT 'YYYY') FROM t", "refused: CAST"),
     ("SELECT * FROM generate_series(1, 10, step => 2)", "refused: GENERATE_SERIES"),
     ("SELECT i & 1 FROM t", "refused: &"),
+    ("SELECT 2.5::INT FROM t", "refused: 2.5::INT"),
+    ("SELECT SAFE_CAST(x AS INT) FROM t", "refused: SAFE_CAST"),
+    ("SELECT 0x1F FROM t", "refused: "),
+    ("SELECT E'a' FROM t", "refused: "),
+    ("SELECT 'a' 'b' FROM t", "refused: an alias in single quotes"),
     ("SELECT ~i FROM t", "refused: ~"),
     ("SELECT i FROM t WHERE x ~ 'a'", "refused: ~"),
     ("SELECT NOW() = CURRENT_TIMESTAMP, CURRENT_DATE = CAST(NOW() AS DATE) FROM e", ""),
@@ -269,4 +274,18 @@ async fn nested_choices_end_in_a_refusal() {
     }
     let deep = format!("INSERT INTO t (a) VALUES ({}", "{".repeat(200_000));
     assert!(session.run(&deep).await.is_err());
+}
+
+/// The numbers that stand for NULL in HeavyDB are no values of a table.
+#[tokio::test]
+async fn numbers_that_stand_for_null_are_not_stored() {
+    let session = session(2).await;
+    session.run("CREATE TABLE z (f FLOAT, d DOUBLE, c DECIMAL(5,2))").await.unwrap();
+    for values in ["1.17549435e-38, 1.0, 1", "1.0, 2.2250738585072014e-308, 1"] {
+        let error = session.run(&format!("INSERT INTO z VALUES ({values})")).await.unwrap_err();
+        assert!(error.to_string().contains("stands for NULL"), "{error}");
+    }
+    let error = session.run("INSERT INTO z VALUES (1, 1, 1234.5)").await.unwrap_err();
+    assert!(error.to_string().contains("1234.5"), "{error}");
+    assert_eq!(answer(&session, "SELECT COUNT(*) FROM z").await, "0");
 }

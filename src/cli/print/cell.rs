@@ -121,6 +121,7 @@ impl<A: ArrayAccessor<Item: FloatText>> DisplayIndex for Floats<'_, A> {
 
 /// A float type that knows its own shortest text: widening a 32-bit float first would print digits it never had.
 trait FloatText: Copy {
+    /// The double whose text is the shortest of this number.
     fn to_double(self) -> f64;
     fn write_lossless(self, out: &mut dyn Write) -> std::fmt::Result;
 }
@@ -140,7 +141,7 @@ impl FloatText for f64 {
 
 impl FloatText for f32 {
     fn to_double(self) -> f64 {
-        f64::from(self)
+        self.to_string().parse().unwrap_or_else(|_| f64::from(self))
     }
 
     fn write_lossless(self, out: &mut dyn Write) -> std::fmt::Result {

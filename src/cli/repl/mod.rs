@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use datafusion::sql::parser::Statement as Sql;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
+use datafusion_heavydb::replay::input::redact;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -176,12 +177,12 @@ fn history_file() -> Option<PathBuf> {
     Some(directory.join("history"))
 }
 
-/// Adds a line to the history at once, so that a crash loses nothing. A history that cannot be written is no reason to stop.
+/// Adds a line to the history at once, so that a crash loses nothing; passwords and keys are left out. A history that cannot be written is no reason to stop.
 fn remember(editor: &mut Editor<Assist, FileHistory>, line: &str, history: Option<&PathBuf>) {
     if line.trim().is_empty() {
         return;
     }
-    drop(editor.add_history_entry(line));
+    drop(editor.add_history_entry(redact(line)));
     if let Some(path) = history {
         drop(editor.append_history(path));
     }

@@ -201,7 +201,7 @@ pub struct Report {
 pub struct Summary {
     /// Queries by status.
     pub counts: BTreeMap<Status, usize>,
-    /// same / (same + differs + unsupported + error); `None` without any of them.
+    /// same / (same + differs + unsupported + error); `None` where nothing was compared.
     pub pass_rate: Option<f64>,
     /// Sum of HeavyDB's median times, and of ours, over the queries that have both, in milliseconds.
     pub total_ms: Option<(f64, f64)>,
@@ -278,7 +278,8 @@ impl Report {
         summary.features = features.into_iter().map(|(name, (all, same))| (name.to_owned(), all, same)).collect();
         let count = |status| summary.counts.get(&status).copied().unwrap_or(0);
         let judged = count(Status::Same) + count(Status::Differs) + count(Status::Unsupported) + count(Status::Error);
-        summary.pass_rate = (judged > 0).then(|| ratio(count(Status::Same), judged));
+        let compared = self.outcomes.iter().any(|outcome| outcome.expected_rows.is_some());
+        summary.pass_rate = (compared && judged > 0).then(|| ratio(count(Status::Same), judged));
         self.add_times(&mut summary);
         summary
     }
