@@ -306,6 +306,25 @@ async fn parquet_files() {
 }
 
 #[tokio::test]
+async fn keys_are_not_shown_again() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, "x.csv", "x\n1\n");
+    let session = session(&[]).await;
+    let refused = answer(&session, "CREATE SERVER s FOREIGN DATA WRAPPER delimited_file WITH (s3_secret_key='topsecret')").await;
+    assert!(refused.contains("s3_secret_key") && !refused.contains("topsecret"), "{refused}");
+    let made = format!(
+        "CREATE FOREIGN TABLE f (x INT) SERVER default_local_delimited \
+         WITH (file_path='{path}', header='true', s3_access_key='top''secret', s3_secret_key='topsecret')"
+    );
+    expect(&session, &[(&made, "ok"), ("SELECT x FROM f", "1")]).await;
+    for sql in ["SHOW CREATE TABLE f", "SELECT ddl_statement FROM information_schema.tables WHERE table_name = 'f'"] {
+        let shown = answer(&session, sql).await;
+        assert!(shown.contains("S3_SECRET_KEY='XXXXXXXX'") && shown.contains("HEADER='true'"), "{shown}");
+        assert!(!shown.contains("topsecret") && !shown.contains("top''secret"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn foreign_tables_and_dataframes_show_files() {
     let folder = TempDir::new().unwrap();
     let path = file(&folder, "x.csv", "x,s\n1,a\n");
