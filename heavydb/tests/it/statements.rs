@@ -306,6 +306,28 @@ async fn parquet_files() {
 }
 
 #[tokio::test]
+async fn defaults_keep_their_quotes() {
+    let session = session(&["CREATE TABLE t (x INT, s TEXT DEFAULT 'it''s ''é''' ENCODING NONE)"]).await;
+    expect(&session, &[("INSERT INTO t (x) VALUES (1), (2 - 1)", "ok"), ("SELECT DISTINCT s FROM t", "it's 'é'")]).await;
+    let shown = answer(&session, "SHOW CREATE TABLE t").await;
+    assert!(shown.contains("DEFAULT 'it''s ''é'''"), "{shown}");
+    expect(&session, &[("DROP TABLE t", "ok"), (&shown, "ok"), ("SHOW CREATE TABLE t", &shown)]).await;
+}
+
+#[tokio::test]
+async fn expressions_go_into_their_columns_and_rows() {
+    let session = session(&["CREATE TABLE t (a INT, b TEXT, c INT, d INT DEFAULT 5)"]).await;
+    expect(
+        &session,
+        &[
+            ("INSERT INTO t (c, b, a) VALUES (1 + 1, 'x', 3), (4, LOWER('Y'), 5 + 1), (7, 'z', 8)", "ok"),
+            ("SELECT * FROM t ORDER BY a", "3 x 2 5 / 6 y 4 5 / 8 z 7 5"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn keys_are_not_shown_again() {
     let folder = TempDir::new().unwrap();
     let path = file(&folder, "x.csv", "x\n1\n");
