@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 use datafusion_heavydb::replay::render;
 use datafusion_heavydb::replay::rows::Rows;
-use datafusion_heavydb::tables::{Database, HeavySession};
+use datafusion_heavydb::tables::{Database, HeavySession, quoted_if_needed};
 use datafusion_heavydb::{Options, Refusal};
 use tempfile::TempDir;
 
@@ -303,6 +303,22 @@ async fn parquet_files() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_table_of_a_query_may_have_any_name_and_a_comment_at_its_end() {
+    let session = session(&[]).await;
+    for name in ["my t", "Select", "a\"b"] {
+        let name = quoted_if_needed(name);
+        expect(
+            &session,
+            &[
+                (&format!("CREATE TABLE {name} AS (SELECT * FROM (SELECT 1 AS x -- one\n) AS q LIMIT 0)"), "ok"),
+                (&format!("SELECT COUNT(x) FROM {name}"), "0"),
+            ],
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
