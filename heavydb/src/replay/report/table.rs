@@ -105,3 +105,22 @@ fn inputs(report: &Report, to: &mut dyn Write) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_texts_have_no_part_of_a_secret() {
+        let secret = "s3cret".repeat(200);
+        for text in [
+            format!("COPY t FROM 'https://me:{secret}@host/f.csv'"),
+            format!("COPY t FROM 'x' WITH (password='{secret}')"),
+            format!("COPY t FROM 'x' WITH (password{}='{secret}')", " ".repeat(700)),
+        ] {
+            let shown = short(&text);
+            assert!(!shown.contains("s3cret") && shown.chars().count() <= SHOWN, "{shown}");
+        }
+        assert_eq!(short(&format!("SELECT{}1", "\n ".repeat(20))), "SELECT 1");
+    }
+}
