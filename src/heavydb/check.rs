@@ -11,7 +11,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion_heavydb::dialect::{Rewritten, parse_plain, rewrite, split};
 use datafusion_heavydb::replay::input::redact;
-use datafusion_heavydb::tables::{Alteration, Database, HeavySession, Statement};
+use datafusion_heavydb::tables::{Alteration, Database, HeavySession, Statement, quoted_if_needed};
 use sqlparser::ast::Statement as Ast;
 
 use super::judge::refusal;
@@ -135,7 +135,9 @@ async fn found(session: &HeavySession, text: &str, finding: Finding) -> Result<F
             Some(query) => {
                 let finding = look_at(session, query, finding).await?;
                 if finding.reason.is_none() {
-                    session.run(&format!("CREATE TABLE {} AS (SELECT * FROM ({query}) AS q LIMIT 0)", definition.name)).await?;
+                    // The query may end in a comment: the line ends before the parenthesis.
+                    let name = quoted_if_needed(&definition.spelling);
+                    session.run(&format!("CREATE TABLE {name} AS (SELECT * FROM ({query}\n) AS q LIMIT 0)")).await?;
                 }
                 Ok(finding)
             }

@@ -8,6 +8,9 @@ use crate::error::Position;
 /// Texts above this length are not searched for a construct.
 const SEARCHED: usize = 1 << 20;
 
+/// Signs of a construct that are looked for: more do not tell its place better.
+const COMPARED: usize = 200;
+
 /// What DataFusion puts before its messages.
 const LABELS: &[&str] = &[
     "External error: ",
@@ -70,7 +73,8 @@ fn find(text: &str, construct: &str) -> Option<Position> {
     if text.len() > SEARCHED {
         return None;
     }
-    let signs = |text: &str| -> Vec<char> { text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect() };
+    let signs =
+        |text: &str| -> Vec<char> { text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).take(COMPARED).collect() };
     let whole = signs(construct);
     let word: Vec<char> = signs(construct.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default());
     let places: Vec<(Position, char)> = placed(text);
@@ -78,7 +82,8 @@ fn find(text: &str, construct: &str) -> Option<Position> {
         let fits = |from: &usize| {
             let is_word = |c: char| c.is_alphanumeric() || c == '_';
             let before = from.checked_sub(1).is_some_and(|at| touches(&places, at) && is_word(places[at].1) && is_word(wanted[0]));
-            !before && places[*from..].iter().zip(wanted).filter(|((_, c), w)| c == *w).count() == wanted.len()
+            let rest = &places[*from..];
+            !before && rest.len() >= wanted.len() && rest.iter().zip(wanted).all(|((_, c), w)| c == w)
         };
         (0..places.len()).find(fits).map(|from| places[from].0)
     })
@@ -121,6 +126,9 @@ mod tests {
         assert_eq!(find("SELECT array_agg(x) FROM t", "ARRAY_AGG"), at(1, 8));
         assert_eq!(find("SELECT ARRAY_AGG(x + 1) FROM t", "ARRAY_AGG(CAST(x AS INT))"), at(1, 8));
         assert_eq!(find("SELECT 1", "g(x)"), None);
+        assert_eq!(find("SELECT g(", "g(x)"), at(1, 8), "its first word");
+        let (text, construct) = (format!("SELECT {}", "a".repeat(1000)), format!("{}b", "a".repeat(300)));
+        assert_eq!(find(&text, &construct), at(1, 8), "its start is enough");
         assert_eq!(find("", "g"), None);
     }
 

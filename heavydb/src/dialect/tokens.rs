@@ -121,30 +121,37 @@ fn braces_to_arrays(tokens: &mut Vec<TokenWithSpan>) -> bool {
 
 /// `x = ANY arr` is `x = ANY(arr)`; the array is a name or a name with its table.
 fn parenthesize_any(tokens: &mut Vec<TokenWithSpan>) -> bool {
-    let mut changed = false;
-    let mut at = 0;
-    while at < tokens.len() {
-        let is_any = matches!(&tokens[at].token, Token::Word(w) if matches!(w.keyword, Keyword::ANY | Keyword::ALL | Keyword::SOME) && w.quote_style.is_none());
-        let first = next_visible(tokens, at + 1);
-        if is_any
-            && follows_comparison(tokens, at)
-            && let Some(first) = first
-            && matches!(&tokens[first].token, Token::Word(_))
-        {
-            let mut last = first;
-            while let (Some(Token::Period), Some(Token::Word(_))) =
-                (tokens.get(last + 1).map(|t| &t.token), tokens.get(last + 2).map(|t| &t.token))
-            {
-                last += 2;
-            }
-            let span = tokens[first].span;
-            tokens.insert(last + 1, TokenWithSpan { token: Token::RParen, span });
-            tokens.insert(first, TokenWithSpan { token: Token::LParen, span });
-            changed = true;
+    // In their order, and none in another: before each stands a comparison.
+    let names: Vec<(usize, usize)> = (0..tokens.len()).filter_map(|at| bare_array(tokens, at)).collect();
+    let changed = !names.is_empty();
+    let mut names = names.into_iter().peekable();
+    let old = std::mem::take(tokens);
+    for (at, token) in old.into_iter().enumerate() {
+        let span = token.span;
+        if names.peek().is_some_and(|(first, _)| *first == at) {
+            tokens.push(TokenWithSpan { token: Token::LParen, span });
         }
-        at += 1;
+        tokens.push(token);
+        if names.next_if(|(_, last)| *last == at).is_some() {
+            tokens.push(TokenWithSpan { token: Token::RParen, span });
+        }
     }
     changed
+}
+
+/// First and last token of the name behind an `ANY` at this place that follows a comparison.
+fn bare_array(tokens: &[TokenWithSpan], at: usize) -> Option<(usize, usize)> {
+    let is_any = matches!(&tokens[at].token, Token::Word(w) if matches!(w.keyword, Keyword::ANY | Keyword::ALL | Keyword::SOME) && w.quote_style.is_none());
+    if !is_any || !follows_comparison(tokens, at) {
+        return None;
+    }
+    let first = next_visible(tokens, at + 1).filter(|first| matches!(tokens[*first].token, Token::Word(_)))?;
+    let mut last = first;
+    while let (Some(Token::Period), Some(Token::Word(_))) = (tokens.get(last + 1).map(|t| &t.token), tokens.get(last + 2).map(|t| &t.token))
+    {
+        last += 2;
+    }
+    Some((first, last))
 }
 
 fn follows_comparison(tokens: &[TokenWithSpan], at: usize) -> bool {
@@ -187,4 +194,35 @@ fn next_visible(tokens: &[TokenWithSpan], from: usize) -> Option<usize> {
 
 fn word(value: &str, keyword: Keyword) -> Token {
     Token::Word(Word { value: value.into(), quote_style: None, keyword })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        tokens(text).unwrap().0.iter().map(|token| token.token.to_string()).collect()
+    }
+
+    #[test]
+    fn arrays_behind_any_get_parentheses() {
+        for (given, wanted) in [
+            ("x = ANY a", "x = ANY (a)"),
+            ("x < ALL t . a AND y = ANY  t.a, 1", "x < ALL (t) . a AND y = ANY  (t.a), 1"),
+            ("x = ANY /* c */ a.b.c = ANY d", "x = ANY /* c */ (a.b.c) = ANY (d)"),
+            ("x = ANY (a)", "x = ANY (a)"),
+            ("x ANY a", "x ANY a"),
+            ("x = ANY", "x = ANY"),
+            ("x = ANY ALL a", "x = ANY (ALL) a"),
+        ] {
+            assert_eq!(shown(given), wanted);
+        }
+    }
+
+    #[test]
+    fn long_runs_of_blanks_and_of_quantifiers_are_passed_once() {
+        // Quadratic, each would take minutes.
+        assert_eq!(shown(&format!("x{}= ANY a", " ".repeat(200_000))).len(), 200_010);
+        assert_eq!(shown(&"x = ANY a, ".repeat(100_000)).len(), 1_300_000);
+    }
 }

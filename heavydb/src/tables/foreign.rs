@@ -10,6 +10,7 @@ use super::definition::{Files, TableDefinition, read_options};
 use super::reader::Reader;
 use super::statement::{Statement, separated};
 use crate::refusal::Refusal;
+use crate::replay::input::redact;
 
 /// Options of a foreign table that do not change its rows.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -37,9 +38,9 @@ pub(super) fn create_foreign(reader: &mut Reader<'_>) -> Result<Statement> {
     if given.iter().any(|(name, value)| name == "refresh_update_type" && value.eq_ignore_ascii_case("append")) {
         return Err(Refusal::new("refresh_update_type='APPEND'", "files are read anew at a refresh: use refresh_update_type='ALL'").into());
     }
-    let shown: Vec<String> = given.iter().map(|(name, value)| format!("{}='{}'", name.to_uppercase(), value.replace('\'', "''"))).collect();
+    let shown = shown(&given);
     let options = given.iter().filter(|(name, _)| name != "file_path" && !WITHOUT_EFFECT.contains(&name.as_str())).cloned().collect();
-    definition.files = Some(Files { path: path.clone(), options, clause: format!("SERVER {server}\nWITH ({})", shown.join(", ")) });
+    definition.files = Some(Files { path: path.clone(), options, clause: format!("SERVER {server}\nWITH ({shown})") });
     Ok(Statement::CreateForeign { definition: Box::new(definition), server: Some(server.to_lowercase()) })
 }
 
@@ -69,10 +70,17 @@ pub(super) fn create_dataframe(reader: &mut Reader<'_>) -> Result<Statement> {
         Some((kind, path)) if kind.eq_ignore_ascii_case("csv") => path.to_owned(),
         _ => source.clone(),
     };
-    let shown: Vec<String> = given.iter().map(|(name, value)| format!("{}='{}'", name.to_uppercase(), value.replace('\'', "''"))).collect();
-    let with = if shown.is_empty() { String::new() } else { format!("\nWITH ({})", shown.join(", ")) };
-    definition.files = Some(Files { path, options, clause: format!("FROM '{}'{with}", source.replace('\'', "''")) });
+    let shown = shown(&given);
+    let with = if shown.is_empty() { String::new() } else { format!("\nWITH ({shown})") };
+    definition.files = Some(Files { path, options, clause: redact(&format!("FROM '{}'{with}", source.replace('\'', "''"))).into_owned() });
     Ok(Statement::CreateForeign { definition: Box::new(definition), server: None })
+}
+
+/// Options as they are shown, without passwords and keys.
+fn shown(options: &[(String, String)]) -> String {
+    let shown: Vec<String> =
+        options.iter().map(|(name, value)| format!("{}='{}'", name.to_uppercase(), value.replace('\'', "''"))).collect();
+    redact(&shown.join(", ")).into_owned()
 }
 
 /// `s FOREIGN DATA WRAPPER w WITH (storage_type = 'LOCAL_FILE', base_path = '...')`.
@@ -93,7 +101,8 @@ pub(super) fn create_server(reader: &mut Reader<'_>) -> Result<Statement> {
         match option.as_str() {
             "base_path" => base_path = Some(value),
             "storage_type" if value.eq_ignore_ascii_case("local_file") => {}
-            _ => return Err(Refusal::new(format!("{option}='{value}' of a server"), "only files of this machine are read").into()),
+            // The value may be a key.
+            _ => return Err(Refusal::new(format!("{option} of a server"), "only files of this machine are read").into()),
         }
     }
     Ok(Statement::CreateServer { name, server: Server { source_type: wrapper, base_path }, if_not_exists })

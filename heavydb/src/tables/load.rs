@@ -1,5 +1,6 @@
 //! Literals into columns.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -70,17 +71,20 @@ impl Loaded<'_> {
     /// The rows with the values of the expressions, in their order, one of a row each.
     pub(super) fn finish(self, values: &[ArrayRef], definition: &TableDefinition) -> Result<RecordBatch> {
         let Self { places, mut arrays, expressions } = self;
-        for (place, array) in arrays.iter_mut().enumerate() {
+        let mut by_place: BTreeMap<usize, Vec<(usize, &ArrayRef)>> = BTreeMap::new();
+        for ((row, place, _), value) in expressions.iter().zip(values) {
+            by_place.entry(*place).or_default().push((*row, value));
+        }
+        for (place, given) in by_place {
+            let array = &mut arrays[place];
             let mut sources: Vec<(usize, usize)> = (0..array.len()).map(|row| (0, row)).collect();
             let mut parts: Vec<&dyn Array> = vec![&**array];
-            for ((row, _, _), value) in expressions.iter().zip(values).filter(|((_, target, _), _)| *target == place) {
-                sources[*row] = (parts.len(), 0);
+            for (row, value) in given {
+                sources[row] = (parts.len(), 0);
                 parts.push(&**value);
             }
-            if parts.len() > 1 {
-                let merged = interleave(&parts, &sources)?;
-                *array = merged;
-            }
+            let merged = interleave(&parts, &sources)?;
+            *array = merged;
         }
         let fields: Vec<Field> = places.iter().map(|place| definition.schema.field(*place).clone()).collect();
         let batch = RecordBatch::try_new(Arc::new(datafusion::arrow::datatypes::Schema::new(fields)), arrays)?;
@@ -94,7 +98,7 @@ pub(super) fn target_places(columns: &[String], definition: &TableDefinition) ->
         return Ok((0..definition.schema.fields().len()).collect());
     }
     // A map, for a statement may name 25,000 columns.
-    let known: std::collections::HashMap<&str, usize> =
+    let known: HashMap<&str, usize> =
         definition.schema.fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place)).collect();
     let mut taken = vec![false; known.len()];
     let mut places = Vec::with_capacity(columns.len());

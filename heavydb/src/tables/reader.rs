@@ -1,8 +1,10 @@
 //! Statements of HeavyDB that the parser does not know, read word by word.
 
+use std::ops::Range;
+
 use datafusion::common::{DataFusionError, Result};
 use sqlparser::dialect::GenericDialect;
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 /// The tokens of a statement and a place among them.
 #[derive(Debug)]
@@ -10,8 +12,8 @@ pub struct Reader<'a> {
     text: &'a str,
     tokens: Vec<TokenWithSpan>,
     at: usize,
-    /// Where each line of the text starts, in bytes.
-    lines: Vec<usize>,
+    /// The bytes of each token in the text.
+    ranges: Vec<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -34,8 +36,8 @@ impl<'a> Reader<'a> {
                 )
             )
         });
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Ok(Self { text, tokens, at: 0, lines })
+        let ranges = ranges(text, &tokens);
+        Ok(Self { text, tokens, at: 0, ranges })
     }
 
     fn peek(&self, ahead: usize) -> Option<&Token> {
@@ -137,7 +139,7 @@ impl<'a> Reader<'a> {
         if self.at == start {
             return Err(self.unexpected("a type or a value"));
         }
-        Ok(joined(&self.tokens[start..self.at]))
+        Ok(self.joined(start..self.at))
     }
 
     /// A clause up to the comma or parenthesis after it.
@@ -179,7 +181,7 @@ impl<'a> Reader<'a> {
 
     /// What is left of the statement, taken.
     pub fn rest(&mut self) -> &'a str {
-        let start = self.tokens.get(self.at).map_or(self.text.len(), |token| self.byte(token));
+        let start = self.ranges.get(self.at).map_or(self.text.len(), |range| range.start);
         self.at = self.tokens.len();
         self.text[start..].trim_end()
     }
@@ -208,32 +210,40 @@ impl<'a> Reader<'a> {
     }
 
     fn between(&self, start: usize, end: usize) -> &'a str {
-        let Some(first) = self.tokens.get(start) else { return "" };
-        let last = self.tokens.get(end).map_or(self.text.len(), |token| self.byte(token));
-        self.text.get(self.byte(first)..last).unwrap_or_default().trim_end()
+        let Some(first) = self.ranges.get(start) else { return "" };
+        let last = self.ranges.get(end).map_or(self.text.len(), |range| range.start);
+        self.text.get(first.start..last).unwrap_or_default().trim_end()
     }
 
-    /// The byte where a token starts.
-    fn byte(&self, token: &TokenWithSpan) -> usize {
-        let start = token.span.start;
-        let line = usize::try_from(start.line).unwrap_or(1).saturating_sub(1);
-        let from = self.lines.get(line).copied().unwrap_or(self.text.len());
-        let column = usize::try_from(start.column).unwrap_or(1).saturating_sub(1);
-        self.text[from..].char_indices().nth(column).map_or(self.text.len(), |(at, _)| from + at)
+    /// Tokens as they are spelled, quotes within texts too, with a blank between words alone.
+    fn joined(&self, tokens: Range<usize>) -> String {
+        let is_word = |at: usize| matches!(self.tokens[at].token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
+        let mut text = String::new();
+        for at in tokens.clone() {
+            if at > tokens.start && is_word(at) && is_word(at - 1) {
+                text.push(' ');
+            }
+            text.push_str(self.text.get(self.ranges[at].clone()).unwrap_or_default());
+        }
+        text
     }
 }
 
-/// The text of tokens, with a blank between words alone.
-fn joined(tokens: &[TokenWithSpan]) -> String {
-    let is_word = |token: &Token| matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
-    let mut text = String::new();
-    for (place, token) in tokens.iter().enumerate() {
-        if place > 0 && is_word(&token.token) && is_word(&tokens[place - 1].token) {
-            text.push(' ');
+/// The bytes of each token. The tokenizer tells lines and columns, counted from 1 in signs; one walk finds them all.
+fn ranges(text: &str, tokens: &[TokenWithSpan]) -> Vec<Range<usize>> {
+    let mut signs = text.chars();
+    let (mut line, mut column) = (1, 1);
+    let mut byte = |place: Location| {
+        while (line, column) < (place.line, place.column) {
+            match signs.next() {
+                Some('\n') => (line, column) = (line + 1, 1),
+                Some(_) => column += 1,
+                None => break,
+            }
         }
-        text.push_str(&token.token.to_string());
-    }
-    text
+        text.len() - signs.as_str().len()
+    };
+    tokens.iter().map(|token| byte(token.span.start)..byte(token.span.end)).collect()
 }
 
 fn place(token: &TokenWithSpan) -> String {
@@ -257,5 +267,19 @@ mod tests {
         assert_eq!(reader.until_any(&["ENCODING"]).expect("type"), "text");
         assert_eq!(reader.rest(), "encoding dict(8))");
         assert!(reader.is_done());
+    }
+
+    #[test]
+    fn pieces_are_spelled_as_in_the_text() {
+        for (given, wanted) in [
+            ("'it''s', b", "'it''s'"),
+            ("'é\r\n''😀' /* c, */ NOT NULL", "'é\r\n''😀'"),
+            ("decimal ( 10 , -- digits, scale\n 2 )", "decimal(10,2)"),
+            ("\"a\"\"b\" double   precision)", "\"a\"\"b\" double precision"),
+            ("- 1.50e3", "-1.50e3"),
+        ] {
+            let mut reader = Reader::new(given).expect("tokens");
+            assert_eq!(reader.until_any(&["NOT"]).expect("piece"), wanted);
+        }
     }
 }

@@ -126,54 +126,64 @@ pub enum Alteration {
 /// A statement that starts with some words.
 struct Form {
     words: &'static [&'static str],
-    read: fn(&mut Reader<'_>) -> Result<Statement>,
+    read: Reading,
 }
+
+/// How a statement is read.
+enum Reading {
+    /// It is a query from its first word on.
+    Whole,
+    /// What comes after the words of the form.
+    After(fn(&mut Reader<'_>) -> Result<Statement>),
+}
+
+use Reading::{After, Whole};
 
 /// Every form, longer ones before their beginnings.
 const FORMS: &[Form] = &[
-    Form { words: &["SELECT"], read: query },
-    Form { words: &["WITH"], read: query },
-    Form { words: &["VALUES"], read: query },
-    Form { words: &["EXPLAIN"], read: explain },
-    Form { words: &["CREATE", "TEMPORARY", "TABLE"], read: |reader| create_table(reader, true) },
-    Form { words: &["CREATE", "TABLE"], read: |reader| create_table(reader, false) },
-    Form { words: &["CREATE", "FOREIGN", "TABLE"], read: foreign::create_foreign },
-    Form { words: &["CREATE", "DATAFRAME"], read: foreign::create_dataframe },
-    Form { words: &["CREATE", "SERVER"], read: foreign::create_server },
-    Form { words: &["CREATE", "VIEW"], read: |reader| create_view(reader, false) },
-    Form { words: &["CREATE", "OR", "REPLACE", "VIEW"], read: |reader| create_view(reader, true) },
-    Form { words: &["CREATE", "INDEX"], read: |_| Err(Refusal::new("CREATE INDEX", "HeavyDB has no indexes").into()) },
-    Form { words: &["CREATE", "MODEL"], read: model },
-    Form { words: &["CREATE", "OR", "REPLACE", "MODEL"], read: model },
-    Form { words: &["CREATE"], read: |reader| noted_or_refused(reader, "CREATE") },
-    Form { words: &["INSERT"], read: |_| Ok(Statement::Insert) },
-    Form { words: &["UPDATE"], read: |_| Ok(Statement::Change) },
-    Form { words: &["DELETE"], read: |_| Ok(Statement::Change) },
-    Form { words: &["DROP", "TABLE"], read: |reader| drop(reader, false) },
-    Form { words: &["DROP", "FOREIGN", "TABLE"], read: |reader| drop(reader, false) },
-    Form { words: &["DROP", "VIEW"], read: |reader| drop(reader, true) },
-    Form { words: &["DROP", "SERVER"], read: foreign::drop_server },
-    Form { words: &["DROP", "MODEL"], read: model },
-    Form { words: &["DROP"], read: |reader| noted_or_refused(reader, "DROP") },
-    Form { words: &["TRUNCATE", "TABLE"], read: |reader| only_name(reader).map(Statement::Truncate) },
-    Form { words: &["RENAME", "TABLE"], read: rename },
-    Form { words: &["ALTER", "TABLE"], read: alter },
-    Form { words: &["ALTER", "FOREIGN", "TABLE"], read: alter_foreign },
-    Form { words: &["ALTER", "SERVER"], read: alter_foreign },
-    Form { words: &["ALTER"], read: |reader| noted(reader, "ALTER of a server's settings, users and sessions has no effect here") },
-    Form { words: &["COPY"], read: copy },
-    Form { words: &["SHOW"], read: |reader| Ok(Statement::Show(Show::read(reader)?)) },
-    Form { words: &["OPTIMIZE", "TABLE"], read: optimize },
-    Form { words: &["VALIDATE"], read: |reader| noted(reader, "tables in memory need no VALIDATE") },
-    Form { words: &["REFRESH", "FOREIGN", "TABLES"], read: foreign::refresh },
-    Form { words: &["COMMENT", "ON"], read: comment },
-    Form { words: &["DUMP"], read: archive },
-    Form { words: &["RESTORE"], read: archive },
-    Form { words: &["EVALUATE", "MODEL"], read: model },
-    Form { words: &["GRANT"], read: |reader| noted(reader, "there are no users and roles here") },
-    Form { words: &["REVOKE"], read: |reader| noted(reader, "there are no users and roles here") },
-    Form { words: &["REASSIGN"], read: |reader| noted(reader, "there are no users and roles here") },
-    Form { words: &["KILL"], read: |reader| noted(reader, "there is no other query to kill") },
+    Form { words: &["SELECT"], read: Whole },
+    Form { words: &["WITH"], read: Whole },
+    Form { words: &["VALUES"], read: Whole },
+    Form { words: &["EXPLAIN"], read: After(explain) },
+    Form { words: &["CREATE", "TEMPORARY", "TABLE"], read: After(|reader| create_table(reader, true)) },
+    Form { words: &["CREATE", "TABLE"], read: After(|reader| create_table(reader, false)) },
+    Form { words: &["CREATE", "FOREIGN", "TABLE"], read: After(foreign::create_foreign) },
+    Form { words: &["CREATE", "DATAFRAME"], read: After(foreign::create_dataframe) },
+    Form { words: &["CREATE", "SERVER"], read: After(foreign::create_server) },
+    Form { words: &["CREATE", "VIEW"], read: After(|reader| create_view(reader, false)) },
+    Form { words: &["CREATE", "OR", "REPLACE", "VIEW"], read: After(|reader| create_view(reader, true)) },
+    Form { words: &["CREATE", "INDEX"], read: After(|_| Err(Refusal::new("CREATE INDEX", "HeavyDB has no indexes").into())) },
+    Form { words: &["CREATE", "MODEL"], read: After(model) },
+    Form { words: &["CREATE", "OR", "REPLACE", "MODEL"], read: After(model) },
+    Form { words: &["CREATE"], read: After(|reader| noted_or_refused(reader, "CREATE")) },
+    Form { words: &["INSERT"], read: After(|_| Ok(Statement::Insert)) },
+    Form { words: &["UPDATE"], read: After(|_| Ok(Statement::Change)) },
+    Form { words: &["DELETE"], read: After(|_| Ok(Statement::Change)) },
+    Form { words: &["DROP", "TABLE"], read: After(|reader| drop_tables(reader, false)) },
+    Form { words: &["DROP", "FOREIGN", "TABLE"], read: After(|reader| drop_tables(reader, false)) },
+    Form { words: &["DROP", "VIEW"], read: After(|reader| drop_tables(reader, true)) },
+    Form { words: &["DROP", "SERVER"], read: After(foreign::drop_server) },
+    Form { words: &["DROP", "MODEL"], read: After(model) },
+    Form { words: &["DROP"], read: After(|reader| noted_or_refused(reader, "DROP")) },
+    Form { words: &["TRUNCATE", "TABLE"], read: After(|reader| only_name(reader).map(Statement::Truncate)) },
+    Form { words: &["RENAME", "TABLE"], read: After(rename) },
+    Form { words: &["ALTER", "TABLE"], read: After(alter) },
+    Form { words: &["ALTER", "FOREIGN", "TABLE"], read: After(alter_foreign) },
+    Form { words: &["ALTER", "SERVER"], read: After(alter_foreign) },
+    Form { words: &["ALTER"], read: After(|reader| noted(reader, "ALTER of a server's settings, users and sessions has no effect here")) },
+    Form { words: &["COPY"], read: After(copy) },
+    Form { words: &["SHOW"], read: After(|reader| Ok(Statement::Show(Show::read(reader)?))) },
+    Form { words: &["OPTIMIZE", "TABLE"], read: After(optimize) },
+    Form { words: &["VALIDATE"], read: After(|reader| noted(reader, "tables in memory need no VALIDATE")) },
+    Form { words: &["REFRESH", "FOREIGN", "TABLES"], read: After(foreign::refresh) },
+    Form { words: &["COMMENT", "ON"], read: After(comment) },
+    Form { words: &["DUMP"], read: After(archive) },
+    Form { words: &["RESTORE"], read: After(archive) },
+    Form { words: &["EVALUATE", "MODEL"], read: After(model) },
+    Form { words: &["GRANT"], read: After(|reader| noted(reader, "there are no users and roles here")) },
+    Form { words: &["REVOKE"], read: After(|reader| noted(reader, "there are no users and roles here")) },
+    Form { words: &["REASSIGN"], read: After(|reader| noted(reader, "there are no users and roles here")) },
+    Form { words: &["KILL"], read: After(|reader| noted(reader, "there is no other query to kill")) },
 ];
 
 impl Statement {
@@ -188,18 +198,14 @@ impl Statement {
         }
         let mut reader = Reader::new(text)?;
         if matches!(text.as_bytes().first(), Some(b'(')) {
-            return query(&mut reader);
+            return Ok(Self::Query(reader.rest().to_owned()));
         }
-        match FORMS.iter().find(|form| reader.words(form.words)) {
-            Some(form) if std::ptr::fn_addr_eq(form.read, query as fn(&mut Reader<'_>) -> Result<Self>) => Ok(Self::Query(text.to_owned())),
-            Some(form) => (form.read)(&mut reader),
+        match FORMS.iter().find(|form| reader.words(form.words)).map(|form| &form.read) {
+            Some(Whole) => Ok(Self::Query(text.to_owned())),
+            Some(After(read)) => read(&mut reader),
             None => plan_err!("no statement of HeavyDB starts like this: {}", text.chars().take(40).collect::<String>()),
         }
     }
-}
-
-fn query(reader: &mut Reader<'_>) -> Result<Statement> {
-    Ok(Statement::Query(reader.rest().to_owned()))
 }
 
 fn explain(reader: &mut Reader<'_>) -> Result<Statement> {
@@ -290,7 +296,7 @@ fn archive(_: &mut Reader<'_>) -> Result<Statement> {
     .into())
 }
 
-fn drop(reader: &mut Reader<'_>, is_view: bool) -> Result<Statement> {
+fn drop_tables(reader: &mut Reader<'_>, is_view: bool) -> Result<Statement> {
     let if_exists = reader.words(&["IF", "EXISTS"]);
     let names = separated(reader, |reader| Ok(reader.name()?.to_lowercase()))?;
     reader.end()?;

@@ -195,6 +195,21 @@ fn types_keep_their_encoding_as_metadata() {
         "INT[0]",
         "DECIMAL(5,2) ENCODING FIXED(16)",
         "FLOAT ENCODING FIXED(16)",
+        "DECIMAL(10,-2)",
+        "DECIMAL(10,x)",
+        "DECIMAL(10,)",
+        "DECIMAL(x)",
+        "DECIMAL()",
+        "TIMESTAMP(3,x)",
+        "TIMESTAMP(x)",
+        "TIME(0,x)",
+        "VARCHAR(x)",
+        "CHAR(-1)",
+        "TEXT ENCODING DICT(8, foo)",
+        "TEXT ENCODING DICT(foo)",
+        "TEXT ENCODING DICT()",
+        "TEXT ENCODING DICT(300)",
+        "INTEGER ENCODING FIXED(8, x)",
     ] {
         assert!(HeavyType::parse(bad).is_err(), "{bad}");
     }

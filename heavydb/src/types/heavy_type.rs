@@ -173,7 +173,8 @@ impl HeavyType {
         let (name, parameters) = name_and_parameters(&upper);
         let bits = match parameters.as_deref() {
             None => None,
-            Some([bits]) => u8::try_from(*bits).ok(),
+            // No encoding has 0 bits.
+            Some([bits]) => Some(u8::try_from(*bits).unwrap_or(0)),
             Some(_) => Some(0),
         };
         let known = known_encodings(&self.kind);
@@ -408,10 +409,13 @@ fn known_encodings(kind: &Kind) -> (&'static str, &'static [Encoding]) {
     }
 }
 
-/// `DECIMAL(10, 2)` as its name and its numbers; other parameters than numbers give no numbers.
+/// `DECIMAL(10, 2)` as its name and its numbers; no numbers at all where one parameter is none, as the empty list fits no type.
 fn name_and_parameters(text: &str) -> (&str, Option<Vec<u32>>) {
     match text.strip_suffix(')').and_then(|open| open.split_once('(')) {
-        Some((name, list)) => (name.trim_end(), Some(list.split(',').map_while(|number| number.trim().parse().ok()).collect())),
+        Some((name, list)) => {
+            let numbers: Option<Vec<u32>> = list.split(',').map(|number| number.trim().parse().ok()).collect();
+            (name.trim_end(), Some(numbers.unwrap_or_default()))
+        }
         None => (text, None),
     }
 }
@@ -430,7 +434,10 @@ fn scalar_kind(base: &str, text: &str) -> Result<Kind, TypeError> {
         "BIGINT" => plain(Kind::BigInt),
         "FLOAT" | "REAL" => plain(Kind::Float),
         "DATE" => plain(Kind::Date),
-        "TEXT" | "STRING" | "VARCHAR" | "CHAR" | "CHARACTER" | "CHARACTER VARYING" => Ok(Kind::Text),
+        "TEXT" | "STRING" | "VARCHAR" | "CHAR" | "CHARACTER" | "CHARACTER VARYING" => match parameters.as_deref() {
+            None | Some([_]) => Ok(Kind::Text),
+            Some(_) => Err(parameter("the length of a text is a number")),
+        },
         "TIME" => match parameters.as_deref() {
             None | Some([0]) => Ok(Kind::Time),
             Some(_) => Err(parameter("TIME has whole seconds, TIME(0)")),

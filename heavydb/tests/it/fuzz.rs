@@ -5,10 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use datafusion::execution::SessionState;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_heavydb::Options;
@@ -16,7 +18,7 @@ use datafusion_heavydb::dialect::{choices, features, rewrite, split};
 use datafusion_heavydb::functions::functions;
 use datafusion_heavydb::replay::expected::{Expectations, TextForm};
 use datafusion_heavydb::replay::input::{Filters, Inputs, log_calls, normalise, redact};
-use datafusion_heavydb::tables::Statement;
+use datafusion_heavydb::tables::{Database, HeavySession, Statement};
 
 /// Above this a case is an error: no text is longer than some thousand bytes.
 const CASE_LIMIT: Duration = Duration::from_secs(5);
@@ -40,6 +42,18 @@ const STATEMENTS: &[&str] = &[
     "SELECT SUM(x) FILTER (WHERE y), a[1], ARRAY[1, 2], 'a' || 'b', $$text$$, \"Q\"\"uoted\" FROM t /* a /* nested */ comment */ FETCH FIRST 2 ROWS ONLY;",
     "SELECT CAST('1' AS TIMESTAMP(9)), TRY_CAST(x AS DECIMAL(18, 4)), EXTRACT(EPOCH FROM ts), POSITION('a' IN s), TRIM(BOTH ' ' FROM s), OVERLAY(s PLACING 'x' FROM 2 FOR 1)",
 ];
+
+/// The table of [`INSERTS`].
+const TABLE: &str = "CREATE TABLE t (a INT, b TEXT, c DECIMAL(10,2) DEFAULT 1.5, d TIMESTAMP(3), e INT[], f BOOLEAN, g DOUBLE, h TEXT ENCODING DICT(8) NOT NULL DEFAULT 'x')";
+
+const INSERTS: &[&str] = &[
+    "INSERT INTO t VALUES (1, 'it''s', 2.25, '2020-01-01 00:00:00.5', {1, NULL, 3}, 'true', -2.5e3, 'y'), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'z')",
+    "INSERT INTO t (a, e, g) VALUES (1 + 1, ARRAY[1, 2], NULL), (-3, {}, 1e308), (CAST('4' AS INT), {4}, 0.1)",
+    "insert into T(\"b\", d, f) values ('a;b', TIMESTAMP '2020-01-01 00:00:00', false), (LOWER('X'), NOW(), true) -- end",
+    "INSERT INTO t (a, b) SELECT 1, 'x'",
+];
+
+static BASE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
 
 const LOG: &str = "2024-03-01T09:30:00.000123 I 4711 17 3 DBHandler.cpp:1555 stdlog sql_execute 20 131 heavyai \"my user\" 507-aBcD {\"query_str\",\"client\",\"nonce\",\"execution_time_ms\",\"total_time_ms\"} {\"SELECT COUNT(*) FROM \"\"Trades\"\"\nWHERE a = '}'\",\"http:10.0.0.7\",\"\",\"118\",\"129\"}\n\
 2024-03-01T09:30:01.000123 I 4711 17 3 DBHandler.cpp:1555 stdlog_begin sql_execute 21 0 heavyai admin 507-aBcD {\"query_str\"} {\"SELECT 1\"}\n\
@@ -154,11 +168,15 @@ pub(crate) fn run(time: Duration, first: u64, folder: &Path) -> Report {
 pub(crate) fn run_case(case: u64, folder: &Path) -> Result<(), String> {
     let begin = Instant::now();
     let mut source = Source(case);
-    let outcome = catch_unwind(AssertUnwindSafe(|| match source.below(8) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| match source.below(9) {
         0 => read_log(&source.text(LOG), folder),
         1 => {
             let (name, text) = EXPECTATIONS[source.below(EXPECTATIONS.len())];
             read_expectations(name, &source.text(text), folder)
+        }
+        2 => {
+            let seed = INSERTS[source.below(INSERTS.len())];
+            insert(&String::from_utf8_lossy(&source.text(seed)))
         }
         _ => {
             let seed = source.statement();
@@ -187,6 +205,28 @@ fn read_statement(text: &str) -> Result<(), String> {
         Ok(statements) => Err(format!("{text}\nbecomes {} statements: {shown}", statements.len())),
         Err(error) => Err(format!("{text}\nbecomes {shown}\n{error}")),
     }
+}
+
+/// Runs a statement over a table of its own. Most are an `INSERT`; what a mutation made of it reads no file.
+fn insert(text: &str) -> Result<(), String> {
+    if !text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("insert")) {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let session = HeavySession::new(&BASE, &Arc::new(Database::default()), &Options::default());
+        session.run(TABLE).await.map_err(|error| error.to_string())?;
+        let count = async || -> Result<usize, String> {
+            let frame = session.run("SELECT * FROM t").await.map_err(|error| error.to_string())?.rows;
+            frame.ok_or("no rows")?.count().await.map_err(|error| error.to_string())
+        };
+        let inserted = session.run(text).await.is_ok();
+        // What fails leaves nothing behind, and what is there can be read.
+        match (inserted, count().await?) {
+            (false, rows @ 1..) => Err(format!("{text}\nfails and leaves {rows} rows")),
+            _ => Ok(()),
+        }
+    })
 }
 
 fn read_log(bytes: &[u8], folder: &Path) -> Result<(), String> {

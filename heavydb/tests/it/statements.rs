@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 use datafusion_heavydb::replay::render;
 use datafusion_heavydb::replay::rows::Rows;
-use datafusion_heavydb::tables::{Database, HeavySession};
+use datafusion_heavydb::tables::{Database, HeavySession, quoted_if_needed};
 use datafusion_heavydb::{Options, Refusal};
 use tempfile::TempDir;
 
@@ -303,6 +303,63 @@ async fn parquet_files() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_table_of_a_query_may_have_any_name_and_a_comment_at_its_end() {
+    let session = session(&[]).await;
+    for name in ["my t", "Select", "a\"b"] {
+        let name = quoted_if_needed(name);
+        expect(
+            &session,
+            &[
+                (&format!("CREATE TABLE {name} AS (SELECT * FROM (SELECT 1 AS x -- one\n) AS q LIMIT 0)"), "ok"),
+                (&format!("SELECT COUNT(x) FROM {name}"), "0"),
+            ],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn defaults_keep_their_quotes() {
+    let session = session(&["CREATE TABLE t (x INT, s TEXT DEFAULT 'it''s ''é''' ENCODING NONE)"]).await;
+    expect(&session, &[("INSERT INTO t (x) VALUES (1), (2 - 1)", "ok"), ("SELECT DISTINCT s FROM t", "it's 'é'")]).await;
+    let shown = answer(&session, "SHOW CREATE TABLE t").await;
+    assert!(shown.contains("DEFAULT 'it''s ''é'''"), "{shown}");
+    expect(&session, &[("DROP TABLE t", "ok"), (&shown, "ok"), ("SHOW CREATE TABLE t", &shown)]).await;
+}
+
+#[tokio::test]
+async fn expressions_go_into_their_columns_and_rows() {
+    let session = session(&["CREATE TABLE t (a INT, b TEXT, c INT, d INT DEFAULT 5)"]).await;
+    expect(
+        &session,
+        &[
+            ("INSERT INTO t (c, b, a) VALUES (1 + 1, 'x', 3), (4, LOWER('Y'), 5 + 1), (7, 'z', 8)", "ok"),
+            ("SELECT * FROM t ORDER BY a", "3 x 2 5 / 6 y 4 5 / 8 z 7 5"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_not_shown_again() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, "x.csv", "x\n1\n");
+    let session = session(&[]).await;
+    let refused = answer(&session, "CREATE SERVER s FOREIGN DATA WRAPPER delimited_file WITH (s3_secret_key='topsecret')").await;
+    assert!(refused.contains("s3_secret_key") && !refused.contains("topsecret"), "{refused}");
+    let made = format!(
+        "CREATE FOREIGN TABLE f (x INT) SERVER default_local_delimited \
+         WITH (file_path='{path}', header='true', s3_access_key='top''secret', s3_secret_key='topsecret')"
+    );
+    expect(&session, &[(&made, "ok"), ("SELECT x FROM f", "1")]).await;
+    for sql in ["SHOW CREATE TABLE f", "SELECT ddl_statement FROM information_schema.tables WHERE table_name = 'f'"] {
+        let shown = answer(&session, sql).await;
+        assert!(shown.contains("S3_SECRET_KEY='XXXXXXXX'") && shown.contains("HEADER='true'"), "{shown}");
+        assert!(!shown.contains("topsecret") && !shown.contains("top''secret"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const SIX_DECIMALS: f64 = 5e-7 * (1.0 + 1e-6);
 /// How the values of a column are read, told by our type.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// All our values are NULL.
+    /// All our values are NULL; a column of arrays stays one.
     Empty,
     Boolean,
     Number,
@@ -30,10 +30,11 @@ pub(super) enum Kind {
 impl Kind {
     /// The kind of a column; `theirs` are HeavyDB's values of it.
     pub(super) fn of(ours: &Rows, column: usize, theirs: &[Vec<Value>]) -> Self {
-        if (0..ours.len()).all(|row| ours.cell(row, column) == Cell::Null) {
+        let kind = Self::of_type(ours.data_type(column));
+        // An array's NULL is printed in letters: the type is kept.
+        if !matches!(kind, Self::List(_)) && (0..ours.len()).all(|row| ours.cell(row, column) == Cell::Null) {
             return Self::Empty;
         }
-        let kind = Self::of_type(ours.data_type(column));
         if kind != Self::Text {
             return kind;
         }
@@ -99,6 +100,8 @@ impl Kind {
             (Self::Time, Value::Text(text) | Value::Printed(text)) => time_ns(text).map(Comparable::Nanoseconds),
             (Self::Instant | Self::Time, _) => None,
             (Self::List(item), Value::List(values)) => Some(Comparable::List(values.iter().map(|value| item.theirs(value)).collect())),
+            // COPY TO prints the NULL of an array as this word, whatever stands for other NULLs.
+            (Self::List(_), Value::Printed(text)) if text.is_empty() || text == "NULL" => Some(Comparable::Null),
             (Self::List(item), Value::Text(text) | Value::Printed(text)) => item.printed_list(text),
             (Self::List(_), _) => None,
         };

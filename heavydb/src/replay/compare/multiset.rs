@@ -85,20 +85,69 @@ fn most_distinct(pair: &Pair<'_>, columns: &[usize], theirs: &[usize]) -> usize 
 
 /// Gives every row of ours the first free row of theirs that is equal; `theirs` are sorted by the values of `column`.
 fn greedy(pair: &Pair<'_>, column: usize, ours: &[usize], theirs: &[(f64, usize)]) -> Unmatched {
-    let mut taken = vec![false; theirs.len()];
+    let mut free = Free::all(theirs.len());
     let mut rest = Unmatched::default();
     for row in ours {
         let value = pair.ours(*row, column).number().unwrap_or(0.0);
         let reach = pair.tolerance(column).reach(value);
         let start = theirs.partition_point(|(their, _)| *their < value - reach);
-        let partner = (start..theirs.len())
-            .take_while(|at| !reach.is_finite() || !value.is_finite() || theirs[*at].0 <= value + reach)
-            .find(|at| !taken[*at] && pair.equal(*row, theirs[*at].1));
-        match partner {
-            Some(at) => taken[at] = true,
-            None => rest.ours.push(*row),
+        let bounded = reach.is_finite() && value.is_finite();
+        let mut at = free.from(start);
+        while at < theirs.len() && (!bounded || theirs[at].0 <= value + reach) && !pair.equal(*row, theirs[at].1) {
+            at = free.from(at + 1);
+        }
+        if at < theirs.len() && (!bounded || theirs[at].0 <= value + reach) {
+            free.take(at);
+        } else {
+            rest.ours.push(*row);
         }
     }
-    rest.theirs = theirs.iter().zip(taken).filter(|(_, taken)| !taken).map(|((_, row), _)| *row).collect();
+    rest.theirs = theirs.iter().enumerate().filter(|(at, _)| free.has(*at)).map(|(_, (_, row))| *row).collect();
     rest
+}
+
+/// Which places are free. Each place points to itself, or over taken ones towards the next free one (a union-find), so that a run of
+/// taken places is passed in one step.
+struct Free {
+    next: Vec<usize>,
+}
+
+impl Free {
+    fn all(places: usize) -> Self {
+        Self { next: (0..=places).collect() }
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.next[at] == at
+    }
+
+    fn take(&mut self, at: usize) {
+        self.next[at] = at + 1;
+    }
+
+    /// The first free place from this one on; their number where there is none.
+    fn from(&mut self, at: usize) -> usize {
+        let mut found = at;
+        while self.next[found] != found {
+            // Each place on the way skips one: the path halves.
+            self.next[found] = self.next[self.next[found]];
+            found = self.next[found];
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_free_place_passes_taken_ones() {
+        let mut free = Free::all(4);
+        free.take(1);
+        free.take(2);
+        assert_eq!([0, 1, 2, 3, 4].map(|at| free.from(at)), [0, 3, 3, 3, 4]);
+        free.take(3);
+        assert_eq!((free.from(1), free.has(0), free.has(3)), (4, true, false));
+    }
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::replay::expected::{Expectations, TextForm};
 use crate::replay::input::{Entry, Filters, Inputs};
-use crate::replay::render::Results;
+use crate::replay::render::{self, Results};
 
 fn rows(columns: Vec<ArrayRef>) -> Rows {
     let named = columns.into_iter().enumerate().map(|(at, column)| (format!("c{at}"), column));
@@ -112,6 +112,38 @@ fn arrays_are_compared_element_by_element_and_printed_floats_at_half_a_millionth
     assert!(matches!(compare(&rows(vec![list()]), &printed("{0.000000, NULL}"), &Rules::default()), Verdict::Same { .. }));
     assert!(matches!(compare(&rows(vec![list()]), &printed("{0.000001, NULL}"), &Rules::default()), Verdict::Differs(_)));
     assert!(matches!(compare(&rows(vec![list()]), &printed("NULL"), &Rules::default()), Verdict::Differs(_)));
+}
+
+#[test]
+fn arrays_that_are_null_come_back_from_what_copy_to_writes() {
+    let list = |values: Vec<Option<Vec<Option<f64>>>>| Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(values)) as ArrayRef;
+    let some = || list(vec![Some(vec![Some(1.5), None]), None, Some(vec![])]);
+    let none = || list(vec![None, None, None]);
+    let numbers = || integers(&[1, 2, 3]);
+    for quoted in [true, false] {
+        for column in [some(), none()] {
+            let ours = rows(vec![numbers(), column]);
+            let folder = tempfile::tempdir().unwrap();
+            let mut text = Vec::new();
+            render::copy_to(&mut text, &ours, &render::CopyOptions { quoted, ..render::CopyOptions::default() }).unwrap();
+            std::fs::write(folder.path().join("q.csv"), text).unwrap();
+            let read = Expectations::open(folder.path(), TextForm::default()).unwrap().find("q").unwrap().unwrap();
+            assert!(matches!(compare(&ours, &read, &Rules::default()), Verdict::Same { .. }), "{read:?}");
+            let other = rows(vec![numbers(), list(vec![Some(vec![Some(1.5), None]), Some(vec![]), Some(vec![])])]);
+            assert!(matches!(compare(&other, &read, &Rules::default()), Verdict::Differs(_)), "{read:?}");
+        }
+    }
+}
+
+#[test]
+fn many_equal_values_and_one_other_are_matched_at_once() {
+    // Quadratic, this would take minutes.
+    let count = 200_000;
+    let mut ours = vec![0.0; count];
+    ours[count / 2] = 7.0;
+    let theirs = (0..count).map(|row| vec![Value::Real(if row == 3 { 8.0 } else { 0.0 })]).collect();
+    let expectation = Expectation::Rows { columns: None, rows: theirs };
+    assert!(matches!(compare(&rows(vec![floats(&ours)]), &expectation, &Rules::default()), Verdict::Differs(_)));
 }
 
 #[test]

@@ -36,15 +36,17 @@ enum Place {
 pub(super) struct Statements {
     lines: Lines,
     place: Place,
-    /// What has been read and belongs to no statement yet: the rest of a line behind a `;`.
-    rest: Vec<u8>,
+    /// The line read last.
+    bytes: Vec<u8>,
+    /// Where in it what belongs to no statement yet starts: behind a `;`.
+    taken: usize,
     line: u64,
     count: usize,
 }
 
 impl Statements {
     pub(super) fn new(lines: Lines) -> Self {
-        Self { lines, place: Place::Code, rest: Vec::new(), line: 0, count: 0 }
+        Self { lines, place: Place::Code, bytes: Vec::new(), taken: 0, line: 0, count: 0 }
     }
 
     /// The next statement as a query of a replay: its id is the one of the comment, or `<stem>:<n>`, counted from 1.
@@ -65,20 +67,19 @@ impl Statements {
     fn next(&mut self, file: &Path) -> Result<Option<Statement>, InputError> {
         let mut draft = Draft::default();
         loop {
-            let piece = if self.rest.is_empty() {
+            if self.taken >= self.bytes.len() {
                 match self.lines.next().map_err(|source| InputError::unreadable(file, source))? {
                     Some(line) if line.cut => return Err(broken(file, line.number, "the line is too long")),
-                    Some(line) => {
-                        self.line = line.number;
-                        line.bytes
-                    }
+                    Some(line) => (self.line, self.bytes, self.taken) = (line.number, line.bytes, 0),
                     None => break,
                 }
-            } else {
-                std::mem::take(&mut self.rest)
-            };
-            if let Some(end) = self.scan(&piece, &mut draft) {
-                self.rest = piece[end..].to_vec();
+            }
+            // The line is lent for the time of the scan: a line may hold a million statements.
+            let bytes = std::mem::take(&mut self.bytes);
+            let end = self.scan(&bytes[self.taken..], &mut draft);
+            self.taken = end.map_or(bytes.len(), |end| self.taken + end);
+            self.bytes = bytes;
+            if end.is_some() {
                 match draft.finish(file)? {
                     Some(statement) => return Ok(Some(statement)),
                     None => draft = Draft::default(),

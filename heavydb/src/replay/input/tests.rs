@@ -282,6 +282,22 @@ fn statements_of_a_file_end_at_semicolons_outside_texts_and_comments() {
 }
 
 #[test]
+fn a_line_of_many_statements_is_read_once() {
+    // Quadratic, this would take minutes.
+    let count = 100_000;
+    let sql = format!("{}-- id: last\nSELECT\n2; ;SELECT 3", "SELECT 1;".repeat(count));
+    let mut statements = Statements::new(Lines::new(std::io::Cursor::new(sql.into_bytes())));
+    let mut next = || statements.next_query(Path::new("t.sql")).unwrap().map(|query| (query.id, query.sql, query.origin.line));
+    for _ in 0..count - 1 {
+        next().unwrap();
+    }
+    assert_eq!(next().unwrap(), (format!("t:{count}"), "SELECT 1".to_owned(), 1));
+    assert_eq!(next().unwrap(), ("last".to_owned(), "SELECT\n2".to_owned(), 2));
+    assert_eq!(next().unwrap(), (format!("t:{}", count + 2), "SELECT 3".to_owned(), 3));
+    assert_eq!(next(), None);
+}
+
+#[test]
 fn json_lines_bring_their_order_and_flags() {
     let folder = tempfile::tempdir().unwrap();
     let line = r#"{"id":"q","sql":"SELECT 1","ordered":false,"order_ties":true,"order_columns":[1,0],"server_flags":["null-div-by-zero"],"tags":[]}"#;

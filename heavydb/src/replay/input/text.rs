@@ -118,28 +118,42 @@ fn next_word<'a>(rest: &mut &'a str) -> &'a str {
 /// ```
 pub fn normalise(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len());
-    let mut quote = None;
-    let mut blank = false;
-    for c in sql.chars() {
-        if quote.is_none() && c.is_whitespace() {
-            blank = true;
+    each_normalised(sql, |piece| text.push_str(piece));
+    text
+}
+
+/// The pieces of a normalised text, in order: a statement of 40 MB is read without a copy of it.
+fn each_normalised(sql: &str, mut give: impl FnMut(&str)) {
+    let mut rest = sql;
+    let mut started = false;
+    // Blanks and `;` that go if nothing comes behind them.
+    let mut held = String::new();
+    loop {
+        let visible = rest.trim_start();
+        let blank = visible.len() < rest.len();
+        rest = visible;
+        let Some(first) = rest.chars().next() else { return };
+        if blank && started {
+            held.push(' ');
+        }
+        started = true;
+        if first == ';' {
+            held.push(';');
+            rest = &rest[1..];
             continue;
         }
-        if std::mem::take(&mut blank) && !text.is_empty() {
-            text.push(' ');
+        if !held.is_empty() {
+            give(&held);
+            held.clear();
         }
-        text.push(c);
-        match quote {
-            Some(open) if open == c => quote = None,
-            None if c == '\'' || c == '"' => quote = Some(c),
-            _ => {}
-        }
+        let end = match first {
+            '\'' | '"' => rest[1..].find(first).map(|at| at + 2),
+            _ => rest.find(|c: char| c.is_whitespace() || matches!(c, ';' | '\'' | '"')),
+        };
+        let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        give(piece);
+        rest = behind;
     }
-    if quote.is_none() {
-        let end = text.trim_end_matches([';', ' ']).len();
-        text.truncate(end);
-    }
-    text
 }
 
 /// The id of a logged statement: the first 12 hexadecimal digits of SHA-256 of its normalised text.
@@ -150,16 +164,17 @@ pub fn normalise(sql: &str) -> String {
 /// assert_eq!(id_of("SELECT 1"), "e004ebd5b553");
 /// ```
 pub fn id_of(sql: &str) -> String {
-    let digest = Sha256::digest(normalise(sql).as_bytes());
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    let mut digest = Sha256::new();
+    each_normalised(sql, |piece| digest.update(piece.as_bytes()));
+    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The settings whose values nobody but the server may see, with the value. HeavyDB hides the first three in its log.
+/// The settings whose values nobody but the server may see, with the value. HeavyDB's own log hides password, s3_access_key and
+/// s3_secret_key. A name may have more before it (`user_password`) and stand in quotes; `PWD=` is a part of ODBC's strings.
 static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?is)(\b(?:password|s3_access_key|s3_secret_key|s3_session_token|secret_key|access_key|session_token|api_key)\s*=\s*)(?:'(?:[^']|'')*'?|[^\s,;)']+)|(\\set_license\s+)\S+|(://[^\s/:@']+:)[^\s/@']+(@)",
-    )
-    .ok()
+    let name = "(?:password|passwd|passphrase|pwd|secret_key|secret_access_key|client_secret|access_key|access_key_id|session_token|sas_token|api_key|credentials?|credentials?_string|connection_string)";
+    let value = r#"(?:'(?:[^']|'')*'?|"[^"]*"?|\{[^}]*\}?|[^\s,;)']+)"#;
+    Regex::new(&format!(r#"(?is)({name}"?\s*=\s*){value}|(\\set_license\s+)\S+|(://[^\s/:@']+:)[^\s/@']+(@)"#)).ok()
 });
 
 /// What stands for a secret, in HeavyDB's logs and here.
@@ -172,7 +187,8 @@ pub const HIDDEN: &str = "XXXXXXXX";
 /// assert_eq!(redact("CREATE USER u (password = 'pw', is_super='true')"), "CREATE USER u (password = 'XXXXXXXX', is_super='true')");
 /// ```
 pub fn redact(sql: &str) -> Cow<'_, str> {
-    let Some(secrets) = SECRETS.as_ref() else { return Cow::Borrowed(sql) };
+    // Without the list nothing is shown.
+    let Some(secrets) = SECRETS.as_ref() else { return Cow::Borrowed(HIDDEN) };
     secrets.replace_all(sql, |found: &regex::Captures<'_>| match (found.get(1), found.get(2), found.get(3)) {
         (Some(name), _, _) => format!("{}'{HIDDEN}'", name.as_str()),
         (_, Some(command), _) => format!("{}{HIDDEN}", command.as_str()),
@@ -238,6 +254,9 @@ mod tests {
     fn the_layout_of_a_text_does_not_change_its_id_but_blanks_in_quotes_do() {
         assert_eq!(normalise("SELECT\t1\r\n  ;;"), "SELECT 1");
         assert_eq!(normalise("SELECT 'it''s  ;' "), "SELECT 'it''s  ;'");
+        assert_eq!(normalise("SELECT ;; 1 ;\u{a0}; "), "SELECT ;; 1");
+        assert_eq!(normalise(" ; "), "");
+        assert_eq!(normalise("SELECT 'open ; "), "SELECT 'open ; ");
         assert_ne!(id_of("SELECT 'a  b'"), id_of("SELECT 'a b'"));
         assert_eq!(id_of("SELECT 1").len(), 12);
     }
@@ -251,10 +270,21 @@ mod tests {
             "\\set_license topsecret",
             "COPY t FROM 'https://me:topsecret@host/f.csv'",
             "CREATE USER u (password='it''s topsecret')",
+            "CREATE SERVER s WITH (connection_string='DSN=a;PWD=topsecret;UID=me')",
+            "CREATE USER MAPPING FOR u SERVER s WITH (credential_string='UID=me;PWD=topsecret')",
+            "COPY t FROM 'odbc:DSN=a;PWD=topsecret;UID=me'",
+            "COPY t FROM 'odbc:DSN=a;pwd={a topsecret};UID=me'",
+            "COPY t FROM 'x' WITH (user_password='topsecret', credential = 'topsecret')",
+            "ALTER USER u (\"password\" = \"a topsecret\")",
+            "COPY t FROM 'x' WITH (aws_secret_access_key=topsecret)",
         ] {
             assert!(!redact(sql).contains("topsecret"), "{sql} -> {}", redact(sql));
         }
-        assert_eq!(redact("SELECT password FROM t"), "SELECT password FROM t");
+        assert!(SECRETS.is_some(), "without it everything is hidden");
+        for sql in ["SELECT password FROM t", "SELECT credential, pwd FROM t WHERE connection = 'a'", "SELECT 'https://host/a@b'"] {
+            assert_eq!(redact(sql), sql);
+        }
+        assert_eq!(redact("WITH (user_password='x', a='b')"), "WITH (user_password='XXXXXXXX', a='b')");
     }
 
     #[test]
