@@ -21,7 +21,7 @@ use datafusion_heavydb::replay::input::{Filters, Inputs, log_calls, normalise, r
 use datafusion_heavydb::tables::{Database, HeavySession, Statement};
 
 /// Above this a case is an error: no text is longer than some thousand bytes.
-const CASE_LIMIT: Duration = Duration::from_secs(5);
+const CASE_LIMIT: Duration = Duration::from_secs(20);
 
 const STATEMENTS: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"My t\" (a INT NOT NULL ENCODING FIXED(8), b TEXT ENCODING DICT(16), c DECIMAL(10,2) DEFAULT 1.5, SHARD KEY (a)) WITH (fragment_size=32, sort_column='a')",
