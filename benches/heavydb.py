@@ -16,17 +16,21 @@ from measure import binary, peak_mb, print_heading, report, spread, timed
 TABLE = "strategies_1722500000"
 DUCKDB = """
 import duckdb, json, statistics, sys, time
+repeats, (files, queries) = int(sys.argv[1]), [names.split(",") for names in sys.argv[2:]]
 c = duckdb.connect(); c.execute("SET threads = 2; SET enable_progress_bar = false")
-for path in sys.argv[3:]:
+loading, answers = {}, {}
+for path in files:
     begin = time.perf_counter()
     for statement in open(path).read().split(";\\n"):
         if statement.strip(): c.execute(statement)
-    loading = time.perf_counter() - begin
-times, rows = [], []
-query = open(sys.argv[1]).read() if sys.argv[1] != "-" else "SELECT 1"
-for _ in range(int(sys.argv[2])):
-    begin = time.perf_counter(); rows = c.execute(query).fetchall(); times.append(time.perf_counter() - begin)
-print(json.dumps({"loading": loading, "seconds": statistics.median(times), "first": rows[0][0] if rows else None}, default=str))
+    loading[path] = time.perf_counter() - begin
+for path in filter(None, queries):
+    times, rows = [], []
+    query = open(path).read()
+    for _ in range(repeats):
+        begin = time.perf_counter(); rows = c.execute(query).fetchall(); times.append(time.perf_counter() - begin)
+    answers[path] = (statistics.median(times), rows[0][0])
+print(json.dumps({"loading": loading, "answers": answers}, default=str))
 """
 
 
@@ -93,30 +97,32 @@ def main():
     def run(*names):
         return [exe, "--dialect", "heavydb", *(part for name in names for part in ("-f", sql[name]))]
 
-    def duckdb(query, *files):
-        return json.loads(timed([sys.executable, "-c", DUCKDB, query, str(max(repeats, 5)), *files])[1])
+    def duckdb(files, queries):
+        return json.loads(timed([sys.executable, "-c", DUCKDB, str(max(repeats, 5)), ",".join(files), ",".join(queries)])[1])
 
-    def loading(task, data, before, after, peer_files):
+    def loading(task, data, before, after, peer):
         base = statistics.median(timed(run(*before))[0] for _ in range(repeats))
         ours = [timed(run(*after))[0] - base for _ in range(repeats)]
-        peer = duckdb("-", *peer_files)["loading"]
         report(task, data, f"{spread(ours)}, {peak_mb(run(*after))} MB", f"{peer:.3g} s", f"{peer / statistics.median(ours):.2g} x")
 
     wide = f"{given.strategies + 2:,} columns"
-    loading("CREATE TABLE", wide, ["nothing"], ["create"], [sql["create-duckdb"]])
+    queries = {"SELECT * LIMIT 1": "limit", "500 CORR in one SELECT": "corr", "fitness of 35": "fitness", "drawdown of 35": "drawdown"}
+    peer = duckdb([sql["create-duckdb"], sql["insert"]], [sql[name] for name in queries.values()])
+    rows = duckdb([sql["zones-duckdb"], sql["rows"]], [""])
+    loading("CREATE TABLE", wide, ["nothing"], ["create"], peer["loading"][sql["create-duckdb"]])
     megabytes = pathlib.Path(sql["insert"]).stat().st_size / 1e6
-    loading("one INSERT", f"{given.days} x {wide}, {megabytes:.0f} MB", ["create"], ["create", "insert"], [sql["create-duckdb"], sql["insert"]])
-    loading("one row an INSERT", f"{given.inserts:,} statements", ["zones"], ["zones", "rows"], [sql["zones-duckdb"], sql["rows"]])
-    for task, name in (("SELECT * LIMIT 1", "limit"), ("500 CORR in one SELECT", "corr"), ("fitness of 35", "fitness"), ("drawdown of 35", "drawdown")):
+    loading("one INSERT", f"{given.days} x {wide}, {megabytes:.0f} MB", ["create"], ["create", "insert"], peer["loading"][sql["insert"]])
+    loading("one row an INSERT", f"{given.inserts:,} statements", ["zones"], ["zones", "rows"], rows["loading"][sql["rows"]])
+    for task, name in queries.items():
         command = [exe, "replay", sql[name], "--setup", sql["create"], "--setup", sql["insert"], "--repeat", str(max(repeats, 5)), "--warmup", "1"]
         results = folder / "rows.jsonl"
         query = json.loads(timed([*command, "--report", "json", "--results", str(results)])[1])["queries"][0]
         first = json.loads(results.read_text().splitlines()[0])["rows"][0][0]
-        peer = duckdb(sql[name], sql["create-duckdb"], sql["insert"])
-        if name != "limit" and abs(float(first) - float(peer["first"])) > 1e-9 * abs(float(first)):
-            sys.exit(f"{task}: ours {first}, DuckDB's {peer['first']}")
+        seconds, expected = peer["answers"][sql[name]]
+        if name != "limit" and abs(float(first) - float(expected)) > 1e-9 * abs(float(first)):
+            sys.exit(f"{task}: ours {first}, DuckDB's {expected}")
         ours = query["our_ms"] / 1e3
-        report(task, f"{given.days} x {wide}", f"{ours * 1e3:.3g} ms", f"{peer['seconds'] * 1e3:.3g} ms", f"{peer['seconds'] / ours:.2g} x")
+        report(task, f"{given.days} x {wide}", f"{ours * 1e3:.3g} ms", f"{seconds * 1e3:.3g} ms", f"{seconds / ours:.2g} x")
     log = folder / "heavydb.INFO"
     write_log(log, given.queries)
     command = [exe, "replay", str(log), "--setup", sql["zones"], "--setup", str(folder / "some.sql"), "--repeat", "1", "--quiet", "-o", str(folder / "report.json")]

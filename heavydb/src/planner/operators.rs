@@ -86,6 +86,7 @@ impl Operators {
                 .into())
             }
             (a, b) if (a.is_number() || a == Kind::Null) && (b.is_number() || b == Kind::Null) => {
+                let (left, right) = (Side { expr: left, field: left_field }, Side { expr: right, field: right_field });
                 Ok(Some(self.of_numbers(op, left, right, floating(kinds))))
             }
             _ => {
@@ -95,9 +96,11 @@ impl Operators {
         }
     }
 
-    fn of_numbers(&self, op: &BinaryOperator, left: Expr, right: Expr, floating: Option<DataType>) -> Expr {
+    fn of_numbers(&self, op: &BinaryOperator, left: Side, right: Side, floating: Option<DataType>) -> Expr {
         if let Some(data_type) = floating {
-            let (left, right) = (as_type(left, &data_type), as_type(right, &data_type));
+            // A cast to the type that a side has would stay in the plan, one for every term of a sum.
+            let typed = |side: Side| if *side.field.data_type() == data_type { side.expr } else { as_type(side.expr, &data_type) };
+            let (left, right) = (typed(left), typed(right));
             match op {
                 BinaryOperator::Plus => return binary_expr(left, Operator::Plus, right),
                 BinaryOperator::Minus => return binary_expr(left, Operator::Minus, right),
@@ -107,7 +110,7 @@ impl Operators {
                 _ => return self.function(op).udf().call(vec![left, right]),
             }
         }
-        self.function(op).udf().call(vec![left, right])
+        self.function(op).udf().call(vec![left.expr, right.expr])
     }
 
     fn function(&self, op: &BinaryOperator) -> ScalarFunction {
