@@ -130,11 +130,14 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        if let Err(error) = refuse_clauses(&Node::Select(select)).and_then(|()| selects::check_select(select)) {
+            return ControlFlow::Break(Box::new(error));
+        }
         if self.names_rowids {
             rowids::hide_in_wildcards(select);
         }
         selects::aliases_of_having(select);
-        flow(refuse_clauses(&Node::Select(select)).and_then(|()| selects::check_select(select)))
+        ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
