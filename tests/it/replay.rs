@@ -79,7 +79,7 @@ fn every_status_is_told_with_its_reason_and_the_exit_code_is_3() {
     assert_eq!(run.code, Some(3), "{run:?}");
     let line = |id: &str| run.stdout.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("no {id}: {}", run.stdout));
     assert!(line("sums").contains("same") && line("logs").contains("LOG"), "{}", run.stdout);
-    assert!(line("q:5").contains("differs") && line("q:5").contains("3 / 4") || line("q:5").contains("1 / 1"), "{}", run.stdout);
+    assert!(line("q:5").contains("differs"), "{}", run.stdout);
     assert!(line("never").contains("unsupported") && line("wrong").contains("error"), "{}", run.stdout);
     assert!(run.stdout.contains("5 queries: 2 same, 1 differs, 1 unsupported, 1 error"), "{}", run.stdout);
     assert!(run.stdout.contains("1 of 4 results belong to no query that was run: gone"), "{}", run.stdout);
@@ -412,7 +412,7 @@ fn a_timeout_is_an_error_and_flags_of_a_query_are_its_own() {
     inputs.write("long.sql", "SELECT COUNT(*) FROM TABLE(generate_series(1, 100000)) a, TABLE(generate_series(1, 100000)) b;");
     let report = inputs.report(&["long.sql", "--timeout", "0.2"]);
     let row = &report["queries"][0];
-    assert!(row["status"] == "unsupported" || row["reason"] == "not done within 0.2 s", "{report}");
+    assert_eq!((&row["status"], &row["reason"]), (&"error".into(), &"not done within 0.2 s".into()), "{report}");
 }
 
 #[test]
@@ -442,7 +442,7 @@ fn a_check_says_what_would_change_and_runs_nothing() {
     assert_eq!(json.as_array().map(Vec::len), Some(9));
     inputs.write("good.sql", "SELECT 1;");
     let found = check(&["good.sql"]).good();
-    assert!(found.ends_with("1 statements: 1 changed; nothing was run\n") || found.contains("1 same"), "{found}");
+    assert!(found.ends_with("1 statements: 1 same; nothing was run\n"), "{found}");
     check(&["none.sql"]).refused(1, &["none.sql"]);
     check(&[]).refused(2, &[]);
 }

@@ -189,7 +189,7 @@ impl Rewriter<'_> {
     fn count_copies(&mut self, expr: &Expr) -> Result<()> {
         match expr {
             Expr::Between { expr, .. } => self.copy(expr, 1),
-            Expr::InList { expr, list, .. } if list.len() <= LONG_LIST => self.copy(expr, list.len()),
+            Expr::InList { expr, list, .. } if is_taken_apart(list) => self.copy(expr, list.len()),
             Expr::Case { operand: Some(operand), conditions, .. } => self.copy(operand, conditions.len()),
             Expr::Function(function) if calls::copies_arguments(function) => self.copy(expr, 1),
             _ => Ok(()),
@@ -255,23 +255,44 @@ const OPERATORS: &[BinaryOperator] = &[
     BinaryOperator::StringConcat,
 ];
 
+/// Refuses forms that HeavyDB does not have.
+fn refuse_form(expr: &Expr) -> Result<()> {
+    const NO_OPERATOR: &str = "HeavyDB has no such operator";
+    let refused = |construct: &dyn std::fmt::Display, reason: &str| Err(Refusal::new(construct, reason).into());
+    match expr {
+        Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => refused(expr, "HeavyDB's CAST has no FORMAT and no ARRAY"),
+        Expr::Cast { kind: CastKind::DoubleColon | CastKind::SafeCast, .. } => refused(expr, "HeavyDB writes CAST(x AS TYPE), or TRY_CAST"),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if !digits.contains(['e', 'E']) && !fits(digits) => {
+            refused(digits, "HeavyDB's numbers have at most 18 digits, whole ones 64 bits")
+        }
+        Expr::Value(ValueWithSpan { value, .. }) if !is_literal_of_heavydb(value) => refused(value, "HeavyDB has no such literal"),
+        Expr::BinaryOp { op, .. } if !OPERATORS.contains(op) => refused(op, NO_OPERATOR),
+        Expr::UnaryOp { op, .. } if !matches!(op, UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not) => {
+            refused(op, NO_OPERATOR)
+        }
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(**right, Expr::Subquery(_)) => {
+            refused(expr, "HeavyDB has ANY and ALL before an array")
+        }
+        Expr::AtTimeZone { .. } => refused(expr, "HeavyDB has no AT TIME ZONE"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an `IN` is taken apart into comparisons.
+fn is_taken_apart(list: &[Expr]) -> bool {
+    list.len() <= LONG_LIST || !list.iter().all(is_literal)
+}
+
 /// What takes the place of a form with a syntax of its own, and the rule; `None` where it stays.
 fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
+    refuse_form(expr)?;
     let replaced = match expr {
-        Expr::Cast { format: Some(_), .. } | Expr::Cast { array: true, .. } => {
-            return Err(Refusal::new(expr, "HeavyDB's CAST has no FORMAT and no ARRAY").into());
-        }
-        Expr::Cast { kind: CastKind::DoubleColon | CastKind::SafeCast, .. } => {
-            return Err(Refusal::new(expr, "HeavyDB writes CAST(x AS TYPE), or TRY_CAST").into());
-        }
         Expr::Cast { kind, expr, data_type, .. } => ("CAST", cast(kind, expr, data_type)),
         Expr::Extract { field, expr, .. } => ("EXTRACT", call("extract", vec![text(unit(field)), (**expr).clone()])),
         Expr::TypedString(typed) => ("D18", typed_text(typed)?),
         Expr::Interval(interval) => ("D19", interval_literal(interval)?),
         Expr::Between { expr, negated, low, high } => ("D3", between(expr, *negated, low, high)),
-        Expr::InList { expr, list, negated } if list.len() <= LONG_LIST || !list.iter().all(is_literal) => {
-            ("D3", in_list(expr, list, *negated))
-        }
+        Expr::InList { expr, list, negated } if is_taken_apart(list) => ("D3", in_list(expr, list, *negated)),
         Expr::Case { operand: Some(operand), conditions, else_result, .. } => {
             let branch = |when: &sqlparser::ast::CaseWhen| {
                 (binary((**operand).clone(), BinaryOperator::Eq, when.condition.clone()), when.result.clone())
@@ -318,22 +339,8 @@ fn special_form(expr: &Expr) -> Result<Option<(&'static str, Expr)>> {
                 },
             )
         }
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if !fits(digits) => {
-            return Err(Refusal::new(digits, "HeavyDB's numbers have at most 18 digits, whole ones 64 bits").into());
-        }
-        Expr::BinaryOp { op, .. } if !OPERATORS.contains(op) => return Err(Refusal::new(op, "HeavyDB has no such operator").into()),
-        Expr::UnaryOp { op, .. } if !matches!(op, UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not) => {
-            return Err(Refusal::new(op, "HeavyDB has no such operator").into());
-        }
-        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(**right, Expr::Subquery(_)) => {
-            return Err(Refusal::new(expr, "HeavyDB has ANY and ALL before an array").into());
-        }
         Expr::AnyOp { left, compare_op, right, .. } => ("D29", quantified("any_of", left, compare_op, right)),
         Expr::AllOp { left, compare_op, right } => ("D29", quantified("all_of", left, compare_op, right)),
-        Expr::Value(ValueWithSpan { value, .. }) if !is_literal_of_heavydb(value) => {
-            return Err(Refusal::new(value, "HeavyDB has no such literal").into());
-        }
-        Expr::AtTimeZone { .. } => return Err(Refusal::new(expr, "HeavyDB has no AT TIME ZONE").into()),
         _ => return Ok(None),
     };
     Ok(Some(replaced))

@@ -169,8 +169,7 @@ fn check_places(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         each_part(node, |part| {
             let is_placed = match part {
-                Expr::Exists(_) => matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_)),
-                Expr::InSubquery(_) => matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_)),
+                Expr::Exists(_) | Expr::InSubquery(_) => matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_)),
                 Expr::ScalarSubquery(scalar) => {
                     scalar.outer_ref_columns.is_empty()
                         || matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_))
