@@ -74,7 +74,7 @@ pub async fn explain(base: SessionState, database: Arc<Database>, options: &Repl
         match entry.map_err(unreadable)? {
             Entry::Query(query) if query.id == id => found = Some(explained(&judge, &query).await?),
             Entry::Query(query) if found.is_none() => {
-                if matches!(course(&judge, &query)?, Course::Change) {
+                if matches!(course(&judge, &query)?, Course::Change(_)) {
                     // What fails here fails in the report; the explanation shows what the query then meets.
                     drop(judge.session(Some(&query)).run(&query.sql).await);
                 }
@@ -99,7 +99,7 @@ async fn explained(judge: &Judge, query: &Query) -> Result<Explained> {
     let nothing = |outcome: Outcome| Explained { outcome, rewritten: vec![], plan: None, ours: None, expectation: None };
     let expectation = match course(judge, query)? {
         Course::Left(outcome) => return Ok(nothing(*outcome)),
-        Course::Change => return Ok(nothing(Outcome::new(query))),
+        Course::Change(_) => return Ok(nothing(Outcome::new(query))),
         Course::Run(expectation) => expectation,
     };
     let session = judge.session(Some(query));

@@ -262,7 +262,7 @@ pub(super) fn failed(mut outcome: Outcome, query: &Query, error: &DataFusionErro
 }
 
 /// A query without rows: as demanded where HeavyDB failed too, else declined or failed.
-fn without_rows(outcome: Outcome, query: &Query, error: &DataFusionError, expectation: Option<&Expectation>) -> Judged {
+pub(super) fn without_rows(outcome: Outcome, query: &Query, error: &DataFusionError, expectation: Option<&Expectation>) -> Judged {
     let refusal = refusal(error);
     let message = message_of(error);
     let outcome = if matches!(expectation, Some(Expectation::Error(_))) && refusal.is_none() {

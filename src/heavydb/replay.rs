@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::SessionState;
+use datafusion_heavydb::replay::compare::{Difference, Verdict};
 use datafusion_heavydb::replay::expected::Expectation;
 use datafusion_heavydb::replay::input::{Entry, Filters, Inputs, Kind, Query, Skip};
 use datafusion_heavydb::replay::render::Results;
 use datafusion_heavydb::replay::report::{Outcome, Report, Status};
 use datafusion_heavydb::tables::Database;
 
-use super::judge::{Given, Judge, Judged, failed, unreadable};
+use super::judge::{Given, Judge, Judged, failed, unreadable, without_rows};
 use super::notes::{self, ChangeNotes};
 use crate::error::{Error, Result};
 
@@ -85,8 +86,8 @@ pub struct Replayed<'a> {
 pub(super) enum Course {
     /// It is not run; its row of the report.
     Left(Box<Outcome>),
-    /// It changes tables.
-    Change,
+    /// It changes tables; the message with which HeavyDB failed, where it did.
+    Change(Option<String>),
     /// It is run and compared with this.
     Run(Option<Expectation>),
 }
@@ -107,7 +108,10 @@ pub(super) fn course(judge: &Judge, query: &Query) -> Result<Course> {
         Kind::Query => Course::Run(expectation),
         Kind::Session | Kind::Administration | Kind::Show | Kind::Export => skipped("it is no query of tables"),
         _ if query.timestamp.is_some() && !judge.options.allow_writes => skipped("it changes data: --allow-writes runs it, in memory"),
-        _ => Course::Change,
+        _ => match expectation {
+            Some(Expectation::Error(message)) => Course::Change(Some(message)),
+            _ => Course::Change(None),
+        },
     })
 }
 
@@ -182,9 +186,12 @@ impl<E: FnMut(Replayed<'_>) + Send> Run<E> {
     async fn begin(&mut self, query: Box<Query>) -> Result<()> {
         match course(&self.judge, &query)? {
             Course::Left(outcome) => self.steps.push_back(Step::Left(outcome)),
-            Course::Change => {
+            Course::Change(failure) => {
+                if failure.is_some() {
+                    self.found.insert(query.id.clone());
+                }
                 self.settle(0).await?;
-                self.change(&query).await;
+                self.change(&query, failure).await;
             }
             Course::Run(expectation) => {
                 if expectation.is_some() {
@@ -206,15 +213,23 @@ impl<E: FnMut(Replayed<'_>) + Send> Run<E> {
     }
 
     /// A statement that is no query. One that fails leaves the tables as they were: what reads them is then likely to differ, so it is told.
-    async fn change(&mut self, query: &Query) {
+    /// Where HeavyDB failed, ours must fail too.
+    async fn change(&mut self, query: &Query, failure: Option<String>) {
         let started = Instant::now();
-        match self.judge.session(Some(query)).run(&query.sql).await {
-            Ok(done) => {
+        match (self.judge.session(Some(query)).run(&query.sql).await, failure) {
+            (Ok(_), Some(message)) => {
+                let verdict = Verdict::Differs(Difference::NoError(message));
+                self.tell(Outcome::new(query).with_verdict(verdict));
+            }
+            (Err(error), Some(message)) => {
+                self.tell(without_rows(Outcome::new(query), query, &error, Some(&Expectation::Error(message))).outcome)
+            }
+            (Ok(done), None) => {
                 self.report.changed(started.elapsed().as_secs_f64() * 1000.0);
                 let file = query.origin.file.display().to_string();
                 self.said.add(&file, &query.origin.to_string(), done.note);
             }
-            Err(error) => self.tell(failed(Outcome::new(query), query, &error)),
+            (Err(error), None) => self.tell(failed(Outcome::new(query), query, &error)),
         }
     }
 

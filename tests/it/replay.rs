@@ -322,8 +322,27 @@ fn a_packed_log_and_a_cut_archive_are_read_as_far_as_they_go() {
     assert!(inputs.report(&["heavydb.INFO.gz"])["queries"].as_array().is_some_and(|queries| queries.len() > 5));
     packed.truncate(packed.len() / 2);
     fs::write(inputs.path("cut.gz"), &packed).expect("written");
+    assert_eq!(inputs.replay(&["cut.gz"]).code, Some(1), "what the archive held behind the cut is not replayed");
     let report = inputs.report(&["cut.gz"]);
     assert!(report["inputs"][0]["problems"].to_string().contains("the rest of the file cannot be read"), "{report}");
+}
+
+#[test]
+fn results_that_fit_no_query_prove_nothing() {
+    let inputs = Inputs::new(&[("q.sql", "SELECT 1;\n"), ("e.jsonl", "{\"id\":\"other\",\"rows\":[[1]]}\n")]);
+    let run = inputs.replay(&["q.sql", "--expected", "e.jsonl"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stdout.contains("1 of 1 results belong to no query"), "{run:?}");
+}
+
+#[test]
+fn a_change_that_heavydb_refused_must_fail_here_too() {
+    let inputs = Inputs::new(&[
+        ("q.sql", "-- id: make\nCREATE TABLE t (i INT);\n-- id: twice\nCREATE TABLE t (i INT);\n-- id: big\nINSERT INTO t VALUES (1);\n"),
+        ("e.jsonl", "{\"id\":\"twice\",\"error\":\"exists\"}\n{\"id\":\"big\",\"error\":\"overflow\"}\n"),
+    ]);
+    let report = inputs.report(&["q.sql", "--expected", "e.jsonl"]);
+    assert_eq!(statuses(&report), ["twice same", "big differs"], "{report}");
 }
 
 /// A gzip archive without compression: stored blocks.

@@ -6,7 +6,7 @@ use sqlparser::ast::{BinaryOperator, DuplicateTreatment, Expr, Function, Functio
 use super::clauses::{Node, refuse_clauses};
 use super::nodes::{arguments, binary, call, case, null, number, rename, set_arguments, text, text_of};
 use super::rewrite::Rewriter;
-use crate::functions::{Action, find, refused_family};
+use crate::functions::{Action, Function as Known, find, refused_family};
 use crate::refusal::Refusal;
 
 /// One rewrite of calls.
@@ -55,23 +55,43 @@ const CALL_RULES: &[CallRule] = &[
 pub(super) fn rewrite_call(function: &mut Function, rewriter: &mut Rewriter<'_>) -> Result<Option<Expr>> {
     let name = function.name.to_string().to_lowercase();
     refuse_clauses(&Node::Call(function))?;
-    check_name(&name)?;
+    let known = check_name(&name)?;
     check_clauses(function)?;
+    if !matches!(known.action, Action::Same(_)) {
+        rewriter.meant(numbered(known.name));
+    }
     let Some(rule) = CALL_RULES.iter().find(|rule| rule.names.contains(&name.as_str())) else { return Ok(None) };
     let before = function.clone();
     let replaced = (rule.apply)(function, rewriter)?;
     if replaced.is_some() || *function != before {
-        rewriter.fired(find(&name).map_or("call", |function| function.name));
+        rewriter.fired(known.name);
     }
     Ok(replaced)
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Functions of which one numbered difference tells the meaning.
+const NUMBERED: &[(&str, &[&str])] = &[
+    ("D9", &["CORR", "CORRELATION", "CORR_FLOAT", "COVAR_POP", "COVAR_SAMP", "CORRELATION_FLOAT"]),
+    ("D10", &["NTILE"]),
+    ("D11", &["FIRST_VALUE", "LAST_VALUE", "NTH_VALUE"]),
+    ("D13", &["EXTRACT", "PG_EXTRACT"]),
+    ("D14", &["DATEPART"]),
+    ("D20", &["REGEXP_LIKE"]),
+    ("D21", &["SUBSTRING", "SUBSTR", "MID"]),
+    ("D23", &["GREATEST", "LEAST"]),
+    ("D30", &["SUM", "AVG", "COUNT"]),
+];
+
+fn numbered(name: &'static str) -> &'static str {
+    NUMBERED.iter().find(|(_, names)| names.contains(&name)).map_or(name, |(number, _)| number)
+}
+
+fn check_name(name: &str) -> Result<&'static Known> {
     let shown = name.to_uppercase();
     match find(name) {
         Some(function) => match function.action {
             Action::Refused(reason) => Err(Refusal::new(shown, reason).into()),
-            _ => Ok(()),
+            _ => Ok(function),
         },
         None => match refused_family(name) {
             Some(reason) => Err(Refusal::new(shown, reason).into()),

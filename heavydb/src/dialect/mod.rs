@@ -38,4 +38,5 @@ pub use features::features;
 pub use named::NamedColumns;
 pub use rewrite::{Rewritten, parse_plain, rewrite};
 pub use rowids::{HIDDEN_COLUMNS, WITH_ROWID};
+pub(crate) use selects::header_of_unnamed;
 pub use split::{Piece, Place, split};

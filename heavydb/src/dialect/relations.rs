@@ -8,7 +8,7 @@ use sqlparser::ast::{
 
 use super::nodes::arguments;
 use super::rewrite::parse;
-use super::selects::alias;
+use super::selects::{alias, unnamed_column};
 use crate::refusal::Refusal;
 
 /// Gives the columns of VALUES HeavyDB's names.
@@ -22,7 +22,7 @@ pub(super) fn name_values(relation: &mut TableFactor) {
 }
 
 fn unnamed(place: usize) -> TableAliasColumnDef {
-    TableAliasColumnDef { name: Ident::with_quote('"', format!("EXPR${place}")), data_type: None }
+    TableAliasColumnDef { name: Ident::with_quote('"', unnamed_column(place)), data_type: None }
 }
 
 /// Table functions about HeavyDB, which an engine may have.

@@ -35,6 +35,8 @@ pub struct Rewritten {
     pub statement: Statement,
     /// The rules that changed it, each once, in the order in which they first fired.
     pub rules: Vec<&'static str>,
+    /// Functions that it calls whose meaning is HeavyDB's own, each once: by the number of the difference, where it has one, else by name.
+    pub meanings: Vec<&'static str>,
     /// The words of the text; `None` where columns may matter that it does not name.
     pub named: Option<NamedColumns>,
     /// Aliases of the outermost query as they were typed, by their form in lower case.
@@ -52,9 +54,14 @@ pub fn rewrite(text: &str, options: &Options) -> Result<Rewritten> {
     let mut statement = parse(tokens)?;
     let named = words.unless_unnamed(&statement);
     let aliases = selects::aliases(&statement, text);
-    let mut rewriter = Rewriter { options, rules, derived: 0, names_rowids, copied: 0, clock: None, common: HashSet::new() };
+    let mut rewriter =
+        Rewriter { options, rules, meanings: vec![], derived: 0, names_rowids, copied: 0, clock: None, common: HashSet::new() };
     match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(Rewritten { statement, rules: rewriter.rules, named, aliases }),
+        ControlFlow::Continue(()) => {
+            let Rewriter { rules, mut meanings, .. } = rewriter;
+            meanings.retain(|meaning| !rules.contains(meaning));
+            Ok(Rewritten { statement, rules, meanings, named, aliases })
+        }
         ControlFlow::Break(error) => Err(*error),
     }
 }
@@ -84,6 +91,7 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement> {
 pub(super) struct Rewriter<'a> {
     pub(super) options: &'a Options,
     rules: Vec<&'static str>,
+    meanings: Vec<&'static str>,
     /// Derived tables that were given an alias.
     derived: usize,
     /// Whether the statement sees hidden columns of its tables.
@@ -101,6 +109,13 @@ impl Rewriter<'_> {
     pub(super) fn fired(&mut self, rule: &'static str) {
         if !self.rules.contains(&rule) {
             self.rules.push(rule);
+        }
+    }
+
+    /// Notes that a call means what it means in HeavyDB alone.
+    pub(super) fn meant(&mut self, meaning: &'static str) {
+        if !self.meanings.contains(&meaning) {
+            self.meanings.push(meaning);
         }
     }
 }

@@ -106,6 +106,19 @@ pub(super) fn alias(name: &str) -> TableAlias {
     TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None }
 }
 
+/// What HeavyDB calls a column without a name, in lower case as all names; the header of a result shows it in capitals.
+pub(crate) fn unnamed_column(place: usize) -> String {
+    format!("{UNNAMED}{place}")
+}
+
+/// `EXPR$0` of `expr$0`; `None` for the name that somebody gave.
+pub(crate) fn header_of_unnamed(name: &str) -> Option<String> {
+    let number = name.strip_prefix(UNNAMED)?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.to_uppercase())
+}
+
+const UNNAMED: &str = "expr$";
+
 /// Gives every computed column HeavyDB's name `EXPR$n`, and names that come twice a number.
 pub(super) fn name_columns(select: &mut Select, rewriter: &mut Rewriter<'_>) {
     let mut taken: HashSet<String> = HashSet::new();
@@ -115,7 +128,7 @@ pub(super) fn name_columns(select: &mut Select, rewriter: &mut Rewriter<'_>) {
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
                 (parts.last().map_or_else(String::new, |name| name.value.to_lowercase()), true)
             }
-            SelectItem::UnnamedExpr(_) => (format!("EXPR${place}"), false),
+            SelectItem::UnnamedExpr(_) => (unnamed_column(place), false),
             SelectItem::ExprWithAlias { alias, .. } => (alias.value.to_lowercase(), true),
             _ => continue,
         };

@@ -18,7 +18,6 @@ struct TokenRule {
 /// Every rule, in order.
 const TOKEN_RULES: &[TokenRule] = &[
     TokenRule { name: "D24", apply: |tokens| lower_case_names(tokens) },
-    TokenRule { name: "D25", apply: |tokens| quote_unnamed(tokens) },
     TokenRule { name: "array literal", apply: braces_to_arrays },
     TokenRule { name: "ANY without parentheses", apply: parenthesize_any },
     TokenRule { name: "bare interval", apply: |tokens| quote_interval_numbers(tokens) },
@@ -77,23 +76,6 @@ fn lower_case_names(tokens: &mut [TokenWithSpan]) -> bool {
             && word.quote_style.is_some()
         {
             word.value = word.value.to_lowercase();
-            changed = true;
-        }
-    }
-    changed
-}
-
-/// `EXPR$0`, the name of a column without one, keeps its case.
-fn quote_unnamed(tokens: &mut [TokenWithSpan]) -> bool {
-    let mut changed = false;
-    for token in tokens {
-        if let Token::Word(word) = &mut token.token
-            && let Some((before, number)) = word.value.split_once('$')
-            && before.eq_ignore_ascii_case("expr")
-            && number.bytes().all(|b| b.is_ascii_digit())
-        {
-            word.value = format!("EXPR${number}");
-            word.quote_style = Some('"');
             changed = true;
         }
     }

@@ -1,6 +1,6 @@
 //! Comparisons with HeavyDB's types.
 
-use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, binary_expr, cast, lit};
@@ -42,8 +42,16 @@ pub(super) fn compared(left: &Expr, op: Operator, right: &Expr, schema: &DFSchem
             Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => Ok(exactly(left.clone(), op, right.clone())),
             _ => refused(MIXED),
         },
+        // A nanosecond's count holds few centuries of the dates.
+        (Kind::Date, Kind::Timestamp(TimeUnit::Nanosecond)) | (Kind::Timestamp(TimeUnit::Nanosecond), Kind::Date)
+            if !matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) =>
+        {
+            Ok(exactly(left.clone(), op, right.clone()))
+        }
+        (Kind::Date, Kind::Timestamp(_)) => Ok(binary_expr(as_type(left.clone(), right_field.data_type()), op, right.clone())),
+        (Kind::Timestamp(_), Kind::Date) => Ok(binary_expr(left.clone(), op, as_type(right.clone(), left_field.data_type()))),
         (Kind::Boolean, Kind::Boolean) | (Kind::Time, Kind::Time) | (Kind::Other, _) | (_, Kind::Other) => plain(),
-        (a, b) if a.is_moment() && b.is_moment() => plain(),
+        (Kind::Date, Kind::Date) | (Kind::Timestamp(_), Kind::Timestamp(_)) => plain(),
         _ => refused("HeavyDB does not compare such types: cast one"),
     }
 }

@@ -14,6 +14,7 @@
 //! | `cuts` | LIMIT inside a query |
 //! | `guards` | what is refused although it could be planned |
 //! | `casts` | casts that the planner adds |
+//! | `meanings` | which meanings of its own a plan uses, for reports |
 
 mod arithmetic;
 mod casts;
@@ -22,6 +23,7 @@ mod correlated;
 mod cuts;
 mod guards;
 mod kinds;
+mod meanings;
 mod moments;
 mod operators;
 mod results;
@@ -45,6 +47,7 @@ pub(crate) use casts::cast_to_field;
 pub(crate) use cuts::check_cuts;
 pub(crate) use guards::check_types;
 pub use guards::{GUARDS, Guard};
+pub(crate) use meanings::meanings;
 pub(crate) use results::common_of;
 pub(crate) use subqueries::resolve_subqueries;
 pub(crate) use typing::check_plan;

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::definition::SPELLING;
 use super::table::HeavyTable;
+use crate::dialect::header_of_unnamed;
 
 /// Gives the columns of a query their names.
 pub(super) fn with_headers(plan: LogicalPlan, aliases: &HashMap<String, String>) -> Result<LogicalPlan> {
@@ -52,7 +53,7 @@ fn header(field: &Field, aliases: &HashMap<String, String>) -> String {
     let numbered = |lower: &str| name.strip_prefix(lower).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
     match field.metadata().get(SPELLING) {
         Some(spelling) if numbered(&spelling.to_lowercase()) => format!("{spelling}{}", &name[spelling.to_lowercase().len()..]),
-        _ => name.clone(),
+        _ => header_of_unnamed(name).unwrap_or_else(|| name.clone()),
     }
 }
 

@@ -25,7 +25,7 @@ use super::values::insert_head;
 use super::{alter, change, copy, foreign, show};
 use crate::dialect::{Rewritten, rewrite};
 use crate::options::Options;
-use crate::planner::{cast_to_field, check_cuts, check_plan, check_types, resolve_subqueries};
+use crate::planner::{cast_to_field, check_cuts, check_plan, check_types, meanings, resolve_subqueries};
 use crate::refusal::Refusal;
 use crate::types::heavy_type::{HeavyType, Kind};
 
@@ -45,7 +45,7 @@ pub struct HeavySession {
 pub struct Outcome {
     /// Its rows, not yet read; none for a statement that changes something.
     pub rows: Option<DataFrame>,
-    /// The rules of the dialect that changed the text.
+    /// The rules of the dialect that changed the text, then the meanings of HeavyDB that its functions, operators and casts have.
     pub rules: Vec<&'static str>,
     /// What a user should know: that a statement has no effect, how many values were dropped.
     pub note: Option<String>,
@@ -167,7 +167,7 @@ impl HeavySession {
     /// # Errors
     /// As [`HeavySession::run`].
     pub async fn plan(&self, text: &str) -> Result<(LogicalPlan, Vec<&'static str>)> {
-        let Rewritten { statement, rules, named, aliases } = rewrite(text, &self.options)?;
+        let Rewritten { statement, mut rules, meanings: called, named, aliases } = rewrite(text, &self.options)?;
         let table = |name: &str| self.database.table(name).ok();
         let direct = match whole_table(&statement, table)? {
             Some(plan) => Some(plan),
@@ -177,6 +177,8 @@ impl HeavySession {
             Some(plan) => plan,
             None => NAMED.scope(named.map(Arc::new), Box::pin(self.plan_rewritten(statement))).await?,
         };
+        let used = meanings(&plan)?.into_iter().filter(|meaning| !called.contains(meaning) && !rules.contains(meaning));
+        rules.extend(called.iter().copied().chain(used).collect::<Vec<_>>());
         Ok((with_headers(plan, &aliases)?, rules))
     }
 

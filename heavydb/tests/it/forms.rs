@@ -73,6 +73,8 @@ const FORMS: &[(&str, &str)] = &[
     ("SELECT COALESCE(dt, '2020-01-01') FROM t", "refused: t.dt"),
     ("SELECT NULLIF(x, 3) FROM t", "refused: t.x"),
     ("SELECT COUNT_IF(i) FROM t", "refused: t.i"),
+    ("SELECT COUNT(*) FROM t WHERE dt < TIMESTAMP(6) '2274-10-25 19:21:56.000000000' AND ts < DATE '2900-01-01'", "2"),
+    ("SELECT COUNT(*) FROM (VALUES (DATE '2900-01-01')) AS v(d) WHERE d > TIMESTAMP(9) '2200-01-01 00:00:00.000000001'", "1"),
     ("SELECT ts = dt, ts3 > dt FROM t WHERE i < 3 ORDER BY i", "true true / true true"),
     // Names.
     ("SELECT i / 10 AS i, COUNT(*) FROM t GROUP BY i HAVING i > 0", ""),

@@ -316,6 +316,16 @@ async fn long_lists_compare_as_short_ones() {
 }
 
 #[tokio::test]
+async fn own_meanings_are_among_the_rules() {
+    let session = session().await;
+    let rules = async |sql: &str| session.plan(sql).await.unwrap().1.join(" ");
+    assert_eq!(rules("SELECT CORR(y, y), LOG(3.5e0), MAX(dd / 3) FROM t").await, "D3 D9 LOG D2");
+    assert_eq!(rules("SELECT y / 2 AS q, 1e0 / 2e0 AS r FROM t").await, "");
+    assert_eq!(rules("SELECT MIN(y) AS m FROM t").await, "");
+    assert_eq!(rules("SELECT CAST(d AS INT) AS n, SUM(y) AS s FROM t GROUP BY d").await, "CAST D30");
+}
+
+#[tokio::test]
 async fn columns_have_the_names_that_heavydb_shows() {
     let session = session().await;
     let shown = async |sql: &str| -> String {
@@ -330,6 +340,9 @@ async fn columns_have_the_names_that_heavydb_shows() {
     assert_eq!(shown("SELECT a.zone, b.zone FROM caps a, caps b ORDER BY 1").await, "Zone Zone0");
     session.run("CREATE TABLE o AS SELECT zone AS \"Kept\", x FROM caps").await.unwrap();
     assert_eq!(shown("SELECT * FROM O").await, "Kept x");
+    session.run("CREATE TABLE unnamed AS SELECT zone, COUNT(*) FROM caps GROUP BY zone").await.unwrap();
+    assert_eq!(shown("SELECT * FROM unnamed").await, "Zone EXPR$1");
+    assert_eq!(shown("SELECT \"EXPR$1\", EXPR$1 + 1 AS x, expr$1 FROM unnamed WHERE EXPR$1 > 0").await, "EXPR$1 x EXPR$10");
     let many: Vec<String> = (0..600).map(|number| format!("Sensex_{number} DOUBLE")).collect();
     session.run(&format!("CREATE TABLE wide (\"Day\" TEXT, {})", many.join(", "))).await.unwrap();
     assert!(shown("SELECT * FROM wide LIMIT 1").await.starts_with("Day Sensex_0 Sensex_1 "));

@@ -22,6 +22,8 @@ use crate::heavydb::{self, ReplayOptions};
 
 /// Exit code where results differ.
 const DIFFERENT: u8 = 3;
+/// Exit code where an input could be read in part.
+const UNREADABLE: u8 = 1;
 
 /// What is to be replayed.
 #[derive(Debug)]
@@ -98,10 +100,14 @@ pub(crate) async fn run(plan: ReplayPlan, engine: Engine, printing: &Printing, m
         return ended(passes(explained.outcome.status, &plan.allowed));
     }
     let results = plan.results.as_deref().map(results_file).transpose()?;
+    let wants_proof = plan.options.expected.is_some();
     let report = replay(plan.options, results, &engine, !printing.quiet, &mut workers).await?;
     report.write(plan.form, &mut output)?;
     output.commit()?;
-    ended(report.passes(&plan.allowed))
+    if report.inputs.iter().any(|input| input.ends_early) {
+        return Err(Failure::Reported(UNREADABLE));
+    }
+    ended(report.passes(&plan.allowed) && (report.judges() || !wants_proof))
 }
 
 /// Whether a query of this status is no reason for an exit code.

@@ -136,7 +136,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Columns { ours, theirs } => write!(f, "{ours} columns, expected {theirs}"),
             Self::Rows { ours, theirs } => write!(f, "{ours} rows, expected {theirs}"),
-            Self::NoError(message) => write!(f, "ours gives rows, HeavyDB failed: {message}"),
+            Self::NoError(message) => write!(f, "ours succeeds, HeavyDB failed: {message}"),
             Self::Value { row, column, ours, theirs, relative_error, .. } => {
                 write!(f, "row {row}, {column}: {ours}, expected {theirs}")?;
                 relative_error.map_or(Ok(()), |error| write!(f, " (relative error {error:.1e})"))

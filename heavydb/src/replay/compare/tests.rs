@@ -177,7 +177,7 @@ fn the_first_difference_names_row_column_both_values_and_the_error() {
     let Verdict::Differs(difference) = compare(&ours, &expected("\"rows\":[[1],[2]]"), &Rules::default()) else { panic!() };
     assert_eq!(difference.to_string(), "2 columns, expected 1");
     let Verdict::Differs(difference) = compare(&ours, &expected("\"error\":\"overflow\""), &Rules::default()) else { panic!() };
-    assert_eq!(difference.to_string(), "ours gives rows, HeavyDB failed: overflow");
+    assert_eq!(difference.to_string(), "ours succeeds, HeavyDB failed: overflow");
 }
 
 #[test]

@@ -294,6 +294,8 @@ pub struct FileSummary {
     pub broken: u64,
     /// The first of them.
     pub problems: Vec<Problem>,
+    /// Whether the rest of the file could not be read, as of an archive that was cut off: what it held is not replayed.
+    pub ends_early: bool,
     /// The databases of the statements. A text means different queries in different databases, so more than one is worth a word.
     pub databases: Vec<String>,
 }
@@ -304,7 +306,18 @@ const PROBLEMS_KEPT: usize = 20;
 impl FileSummary {
     fn new(file: &Arc<Path>, form: Form) -> Self {
         let file = Arc::clone(file);
-        Self { file, form, statements: 0, filtered: 0, skipped: 0, again: 0, broken: 0, problems: Vec::new(), databases: Vec::new() }
+        Self {
+            file,
+            form,
+            statements: 0,
+            filtered: 0,
+            skipped: 0,
+            again: 0,
+            broken: 0,
+            problems: Vec::new(),
+            ends_early: false,
+            databases: Vec::new(),
+        }
     }
 
     fn broken(&mut self, line: u64, what: String) {
@@ -461,6 +474,7 @@ fn next_call(records: &mut Records, calls: &mut OpenCalls, summary: &mut FileSum
             Ok(None) => return None,
             Err(error) => {
                 summary.broken(records.line() + 1, format!("the rest of the file cannot be read: {error}"));
+                summary.ends_early = true;
                 return None;
             }
         }

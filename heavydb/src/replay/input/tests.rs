@@ -232,6 +232,7 @@ fn packed_logs_are_read_and_an_archive_cut_off_is_counted() {
     assert_eq!((whole.queries.len(), whole.summaries[0].broken), (2000, 0));
     let cut = read(&[file(&folder, "cut.gz", &packed[..packed.len() / 2])], Filters::default()).unwrap();
     assert!(cut.queries.len() < 2000 && !cut.queries.is_empty());
+    assert!(cut.summaries[0].ends_early && !whole.summaries[0].ends_early);
     assert!(cut.summaries[0].problems.iter().any(|problem| problem.what.contains("the rest of the file cannot be read")));
 }
 

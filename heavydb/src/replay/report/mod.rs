@@ -257,6 +257,11 @@ impl Report {
         self.outcomes.iter().all(|outcome| !bad(outcome.status) || allowed.contains(&outcome.status))
     }
 
+    /// Whether any statement was held against a result, or could not be.
+    pub fn judges(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.expected_rows.is_some() || !matches!(outcome.status, Status::Ran | Status::Skipped))
+    }
+
     /// The figures.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
