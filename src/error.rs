@@ -223,7 +223,7 @@ impl From<DataFusionError> for Error {
 }
 
 /// What DataFusion puts before its messages: where in the engine it happened, which helps nobody who wrote the query.
-const LABELS: &[&str] = &["Error during planning: ", "Schema error: ", "Execution error: ", "Arrow error: "];
+const LABELS: &[&str] = &["External error: ", "Error during planning: ", "Schema error: ", "Execution error: ", "Arrow error: "];
 
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {

@@ -116,7 +116,10 @@ impl Staging {
 
     async fn commit(self) -> Result<()> {
         match self {
-            Self::Local(local) => local.commit().await.map_err(|error| local.failed(error)),
+            Self::Local(mut local) => {
+                local.is_written = true;
+                local.commit().await.map_err(|error| local.failed(error))
+            }
             Self::Remote(remote) => remote.store.commit().await.map_err(|error| Error::storage(remote.what(), error)),
         }
     }
@@ -154,6 +157,8 @@ struct LocalStaging {
     target: PathBuf,
     scratch: PathBuf,
     is_file: bool,
+    /// Whether the writers have ended: nothing is written any more.
+    is_written: bool,
 }
 
 impl LocalStaging {
@@ -177,7 +182,7 @@ impl LocalStaging {
         let unwritable = |error| Error::storage(format!("{}: cannot write in the folder '{}'", what(), folder.display()), error);
         std::fs::create_dir(&scratch).map_err(unwritable)?;
         // From here on it is removed again.
-        let staging = Self { target, scratch, is_file };
+        let staging = Self { target, scratch, is_file, is_written: false };
         if is_file {
             // A query without rows may write nothing at all.
             std::fs::File::create_new(staging.written()).map_err(|error| staging.failed(error))?;
@@ -264,17 +269,26 @@ fn take_back(made: &Path) -> io::Result<()> {
 /// How often a temporary folder is removed at most.
 const REMOVALS: usize = 100;
 
+/// Looks in a row that must find no folder while a writer may still be at work.
+const QUIET_LOOKS: usize = 10;
+
 /// Time between two removals.
 const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 impl Drop for LocalStaging {
     /// A write that was under way when the query was cancelled may still make a file, and its folders anew: looks again until it stays away.
     fn drop(&mut self) {
+        let enough = if self.is_written { 1 } else { QUIET_LOOKS };
+        let mut quiet = 0;
         for _ in 0..REMOVALS {
             match std::fs::remove_dir_all(&self.scratch) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-                _ => std::thread::sleep(REMOVAL_PAUSE),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => quiet += 1,
+                _ => quiet = 0,
             }
+            if quiet == enough {
+                return;
+            }
+            std::thread::sleep(REMOVAL_PAUSE);
         }
         tracing::warn!(path = %self.scratch.display(), "a temporary folder of COPY is left");
     }

@@ -7,7 +7,7 @@
 //! | `settings` | `SET heavydb.x = ...` |
 //! | `kept` | the session of the dialect from statement to statement |
 //! | `overlay` | tables of the dialect, seen by statements of the engine's own |
-//! | `place` | where in a statement's text the trouble is |
+//! | `place`, `words` | where in a statement's text the trouble is, and what it is in HeavyDB's words |
 //! | `replay`, `judge`, `notes` | statements in order, a query's rows compared, what is worth knowing about the whole |
 //! | `explain` | one query in full |
 //! | `capture` | statements that write HeavyDB's results |
@@ -27,6 +27,7 @@ mod records;
 mod replay;
 mod settings;
 mod table_functions;
+mod words;
 
 pub use capture::{Captured, capture};
 pub use check::{Finding, FindingKind, check};

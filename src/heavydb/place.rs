@@ -3,6 +3,7 @@
 use datafusion::error::DataFusionError;
 use datafusion_heavydb::Refusal;
 
+use super::words::in_heavydbs_words;
 use crate::error::Position;
 
 /// Texts above this length are not searched for a construct.
@@ -26,7 +27,7 @@ const LABELS: &[&str] = &[
 /// The place of the trouble in a statement's text.
 pub fn place_of(error: &DataFusionError, text: &str) -> Option<Position> {
     if let Some(refusal) = Refusal::of(error) {
-        return find(text, &refusal.construct);
+        return find(text, &in_heavydbs_words(&refusal.construct));
     }
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| span.start).filter(|start| start.line > 0);
     if let Some(start) = span {
@@ -39,12 +40,13 @@ pub fn place_of(error: &DataFusionError, text: &str) -> Option<Position> {
 /// The message of an error in a line, without the names of its wrappers and without a place, which [`place_of`] tells.
 pub fn message_of(error: &DataFusionError) -> String {
     if let Some(refusal) = Refusal::of(error) {
-        return refusal.to_string();
+        return in_heavydbs_words(&refusal.to_string());
     }
     let message = error.find_root().strip_backtrace();
     let message = message.rsplit("\ncaused by\n").next().unwrap_or_default();
     let line = message.lines().next().unwrap_or_default().split(" at Line: ").next().unwrap_or_default();
-    LABELS.iter().fold(line, |text, label| text.trim_start_matches(label)).trim_end_matches("\")").to_owned()
+    let plain = LABELS.iter().fold(line, |text, label| text.trim_start_matches(label)).trim_end_matches("\")");
+    in_heavydbs_words(plain.trim_end_matches(" at "))
 }
 
 /// The parser's `... at Line: 1, Column: 8`.

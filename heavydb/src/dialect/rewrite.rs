@@ -288,6 +288,7 @@ fn refuse_form(expr: &Expr) -> Result<()> {
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } if matches!(**right, Expr::Subquery(_)) => {
             refused(expr, "HeavyDB has ANY and ALL before an array")
         }
+        Expr::Collate { .. } => refused(expr, "HeavyDB has no COLLATE"),
         Expr::AtTimeZone { .. } => refused(expr, "HeavyDB has no AT TIME ZONE"),
         _ => Ok(()),
     }

@@ -8,6 +8,7 @@
 //! | `results` | the one type of the results of CASE, COALESCE, NULLIF |
 //! | `typing` | types in a plan as a whole |
 //! | `arithmetic` | checked `+ - * / %` of numbers |
+//! | `terms` | long sums of doubles |
 //! | `moments` | dates, times and intervals in operators |
 //! | `subqueries` | `IN (SELECT ...)` outside conditions |
 //! | `correlated` | scalar subqueries that depend on the outer row by more than equality |
@@ -28,6 +29,7 @@ mod moments;
 mod operators;
 mod results;
 mod subqueries;
+mod terms;
 mod typing;
 
 use std::sync::{Arc, LazyLock};
@@ -75,6 +77,7 @@ static REGISTERED: LazyLock<Registered> = LazyLock::new(|| {
         concat(),
         ANY_OF.udf(),
         ALL_OF.udf(),
+        terms::SUM_OF_TERMS.udf(),
     ]));
     registered
 });

@@ -1,7 +1,9 @@
 //! Binary operators with HeavyDB's types: what is compared, added or joined with `AND` is decided while the statement is planned, before
 //! DataFusion brings both sides to a type of its own choice.
 
-use datafusion::arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -16,6 +18,7 @@ use super::comparisons::{as_type, compared, equals_member};
 use super::kinds::{Kind, floating};
 use super::moments::{Side, planned};
 use super::results::typed;
+use super::terms::{added, is_long_sum};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::strings::concat;
 use crate::options::Options;
@@ -64,7 +67,7 @@ fn comparison(op: &BinaryOperator) -> Option<Operator> {
 impl Operators {
     fn arithmetic(&self, op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         let (left, right) = (narrow_literal(left), narrow_literal(right));
-        let (left_field, right_field) = (left.to_field(schema)?.1, right.to_field(schema)?.1);
+        let (left_field, right_field) = (field_of(&left, schema)?, field_of(&right, schema)?);
         let kinds = (Kind::of(&left_field), Kind::of(&right_field));
         match kinds {
             (a, b)
@@ -102,6 +105,7 @@ impl Operators {
             let typed = |side: Side| if *side.field.data_type() == data_type { side.expr } else { as_type(side.expr, &data_type) };
             let (left, right) = (typed(left), typed(right));
             match op {
+                BinaryOperator::Plus if data_type == DataType::Float64 => return added(left, right),
                 BinaryOperator::Plus => return binary_expr(left, Operator::Plus, right),
                 BinaryOperator::Minus => return binary_expr(left, Operator::Minus, right),
                 BinaryOperator::Multiply => return binary_expr(left, Operator::Multiply, right),
@@ -124,6 +128,13 @@ impl Operators {
             _ => MODULO,
         }
     }
+}
+
+fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef> {
+    if is_long_sum(expr) {
+        return Ok(Arc::new(Field::new("", DataType::Float64, true)));
+    }
+    Ok(expr.to_field(schema)?.1)
 }
 
 fn is_nonzero(expr: &Expr) -> bool {
