@@ -3,17 +3,17 @@
 mod explanation;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -208,7 +208,10 @@ impl Engine {
 
     /// The SQL that statements of this session are written in.
     pub fn dialect(&self) -> SqlDialect {
-        self.ctx.state().config().options().extensions.get::<SqlOptions>().map_or(self.config.dialect, |options| options.dialect)
+        // A copy of the whole state would take longer than a short statement.
+        let state = self.ctx.state_ref();
+        let state = state.read();
+        state.config().options().extensions.get::<SqlOptions>().map_or(self.config.dialect, |options| options.dialect)
     }
 
     /// A session that speaks HeavyDB's dialect over the tables of this database and those that its statements made in memory.
@@ -276,7 +279,7 @@ impl Engine {
         })?;
         let frame = match outcome.rows {
             Some(rows) => rows,
-            None => DataFrame::new(self.ctx.state(), LogicalPlanBuilder::empty(false).build()?),
+            None => nothing()?,
         };
         Ok(Done { frame, note: outcome.note })
     }
@@ -584,6 +587,13 @@ fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
     }
     let values = wanted.iter().filter_map(bound).collect();
     Ok(plan.with_param_values(ParamValues::Map(values))?)
+}
+
+/// The rows of a statement that has no result, over a session without anything: to copy that of the engine takes longer than to insert a
+/// row.
+fn nothing() -> Result<DataFrame> {
+    static NOTHING: LazyLock<SessionState> = LazyLock::new(|| SessionStateBuilder::new().build());
+    Ok(DataFrame::new(NOTHING.clone(), LogicalPlanBuilder::empty(false).build()?))
 }
 
 fn unbound(names: &[&str]) -> Error {

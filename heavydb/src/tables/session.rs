@@ -187,13 +187,14 @@ impl HeavySession {
     /// # Errors
     /// As [`HeavySession::run`].
     pub async fn plan_rewritten(&self, statement: sqlparser::ast::Statement) -> Result<LogicalPlan> {
-        let plan = self.context.state().statement_to_plan(SqlStatement::Statement(Box::new(statement))).await?;
+        let state = self.context.state();
+        let plan = state.statement_to_plan(SqlStatement::Statement(Box::new(statement))).await?;
         let plan = if self.options.guards { check_plan(plan)? } else { plan };
         let plan = resolve_subqueries(&self.context, plan).await?;
         if !self.options.guards {
             return Ok(plan);
         }
-        let plan = check_types(&self.context.state(), plan)?;
+        let plan = check_types(&state, plan)?;
         check_cuts(&self.context, &plan).await?;
         Ok(plan)
     }
