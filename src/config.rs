@@ -18,6 +18,19 @@ pub struct EngineConfig {
     pub gpu: GpuUse,
     /// The SQL that statements are written in; a session may change it.
     pub dialect: SqlDialect,
+    /// Bytes of decoded columns that are kept for the next query; `None` takes a quarter of the memory limit, 512 MiB without one. A
+    /// session may change it.
+    pub decoded_tier_bytes: Option<usize>,
+}
+
+/// Bytes of the decoded tier where nothing limits memory.
+const DECODED_TIER_BYTES: usize = 512 << 20;
+
+impl EngineConfig {
+    /// Bytes that the decoded tier may hold.
+    pub fn decoded_tier_bytes(&self) -> usize {
+        self.decoded_tier_bytes.unwrap_or_else(|| self.memory_limit_bytes.map_or(DECODED_TIER_BYTES, |limit| limit / 4))
+    }
 }
 
 /// Whether queries use a GPU.
@@ -86,6 +99,8 @@ pub struct SqlOptions {
     pub wide_correlation: bool,
     /// The SQL that statements are written in.
     pub dialect: SqlDialect,
+    /// Bytes of decoded columns that are kept for the next query.
+    pub decoded_tier_bytes: usize,
 }
 
 impl Default for SqlOptions {
@@ -98,6 +113,7 @@ impl Default for SqlOptions {
             gpu_precision: GpuPrecision::F64,
             gpu_device: 0,
             dialect: SqlDialect::TrancheDb,
+            decoded_tier_bytes: DECODED_TIER_BYTES,
         }
     }
 }
@@ -191,7 +207,50 @@ const SETTINGS: &[Setting] = &[
         get: |options| name_of(&SqlDialect::ALL, options.dialect),
         set: |options, value| named(&SqlDialect::ALL, value).map(|dialect| options.dialect = dialect).ok_or("tranchedb or heavydb"),
     },
+    Setting {
+        name: "decoded_tier_bytes",
+        description: "Bytes of decoded columns that are kept for the next query, 0 for none: 512MiB, 2GB.",
+        get: |options| options.decoded_tier_bytes.to_string(),
+        set: |options, value| match value {
+            "0" => Ok(options.decoded_tier_bytes = 0),
+            _ => parse_size(value).map(|bytes| options.decoded_tier_bytes = bytes).map_err(|_| "a size such as 512MiB, 2GB or 0"),
+        },
+    },
 ];
+
+/// Bytes from `4GB` (10^9), `4GiB` (2^30), `1.5G` (as GB) or a plain number.
+///
+/// # Errors
+/// Any other text, with the units that there are.
+pub(crate) fn parse_size(text: &str) -> std::result::Result<usize, String> {
+    const UNITS: &[(&str, f64)] = &[
+        ("b", 1.0),
+        ("", 1.0),
+        ("kb", 1e3),
+        ("k", 1e3),
+        ("kib", 1024.0),
+        ("mb", 1e6),
+        ("m", 1e6),
+        ("mib", 1_048_576.0),
+        ("gb", 1e9),
+        ("g", 1e9),
+        ("gib", 1_073_741_824.0),
+        ("tb", 1e12),
+        ("t", 1e12),
+        ("tib", 1_099_511_627_776.0),
+    ];
+    let wrong =
+        || format!("'{text}' is no size: write a number with B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)");
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(wrong)?;
+    let bytes = number.trim().parse::<f64>().map_err(|_| wrong())? * factor;
+    match bytes {
+        bytes if (1.0..1e18).contains(&bytes) => Ok(bytes as usize),
+        _ => Err(wrong()),
+    }
+}
 
 fn name_of<T: Copy + PartialEq>(all: &[(&'static str, T)], value: T) -> String {
     all.iter().find(|(_, known)| *known == value).map_or_else(String::new, |(name, _)| (*name).to_owned())

@@ -1,52 +1,38 @@
 //! The engine: one database and the SQL session over it. The only place that assembles a session.
 
 mod explanation;
+mod parameters;
+mod session;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session};
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::catalog::SchemaProvider;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use datafusion_functions_finance::reference::{self, Kind};
-use datafusion_functions_finance::{RequireTimeOrder, SingleStage, StreamIndicators, StreamTimeOrder};
 use datafusion_heavydb::Options as HeavyOptions;
 use datafusion_heavydb::replay::report::Report;
 use datafusion_heavydb::tables::{Database as HeavyTables, HeavySession};
-use deltalake::delta_datafusion::DeltaTableFactory;
-use deltalake::delta_datafusion::planner::DeltaExtensionPlanner;
 
 use crate::catalog::{
-    CATALOG, Command, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, Statement, SystemSchema, TableKind, WideSchemaCache,
-    bind_versions, dml_base, execute_copy, execute_ddl, execute_dml, information_schema, missing_file, parse_in, parse_table_name,
-    plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters, resolve_relation_arguments, restore, unquoted_file,
-    vacuum,
+    CATALOG, Command, DirectorySchema, SCHEMA, Statement, TableKind, bind_versions, dml_base, execute_copy, execute_ddl, execute_dml,
+    missing_file, parse_in, parse_table_name, plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters,
+    resolve_relation_arguments, restore, unquoted_file, vacuum,
 };
 use crate::config::{EngineConfig, SqlDialect, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
-use crate::exec::{
-    CorrelationJoin, CorrelationPlanner, DevicePanels, RELATION_FUNCTIONS, RelationFunctions, RunAggregate, RunCache, StrongestPairs,
-    WideCorrelation, strategy_time_order, takes_relations,
-};
-use crate::heavydb::{
-    self, Explained, Finding, HeavySettings, KeptSession, ReplayOptions, Replayed, WithHeavyTables, message_of, place_of,
-    refuse_heavy_target, register_table_functions,
-};
+use crate::exec::{RELATION_FUNCTIONS, takes_relations};
+use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{RemoteStores, Root, VisibleStore};
+use crate::storage::{Root, VisibleStore};
+use parameters::bind;
+use session::session;
+
+pub use parameters::Parameters;
 
 /// A database with its SQL session. Clones are cheap and share both.
 #[derive(Clone)]
@@ -66,86 +52,6 @@ pub struct Done {
     pub frame: DataFrame,
     /// What the user should know beside the rows: that something has no effect, how many values were dropped.
     pub note: Option<String>,
-}
-
-/// Values for the `$name` parameters of statements, typed.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Parameters(BTreeMap<String, ScalarValue>);
-
-impl Parameters {
-    /// No parameters.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Binds `$name`.
-    pub fn set(&mut self, name: impl Into<String>, value: ScalarValue) {
-        self.0.insert(name.into(), value);
-    }
-
-    /// Takes the value of `$name` away; whether there was one.
-    pub fn unset(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
-    }
-
-    /// Names and values in order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ScalarValue)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// Whether no name is bound.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The value of a parameter.
-    fn value(&self, name: &str) -> Result<ScalarValue> {
-        self.0.get(name).cloned().ok_or_else(|| unbound(&[&format!("${name}")]))
-    }
-
-    /// The value of a parameter that says a version.
-    fn version(&self, name: &str) -> Result<u64> {
-        match self.0.get(name) {
-            None => Err(unbound(&[&format!("${name}")])),
-            Some(ScalarValue::Int64(Some(number))) if *number >= 0 => Ok(number.unsigned_abs()),
-            Some(ScalarValue::UInt64(Some(number))) => Ok(*number),
-            Some(other) => Err(Error::Usage(format!(
-                "VERSION AS OF ${name} needs a whole number from 0, and ${name} is {other} ({})",
-                other.data_type()
-            ))),
-        }
-    }
-
-    /// A value from text: `null`, `true`, `12`, `1.5`, `2024-01-31`, `2024-01-31 09:15:00`; anything else, and what is in single
-    /// quotes, is text.
-    pub fn parse_value(text: &str) -> ScalarValue {
-        let trimmed = text.trim();
-        if let Some(inner) = trimmed.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
-            return ScalarValue::Utf8(Some(inner.replace("''", "'")));
-        }
-        match trimmed.to_lowercase().as_str() {
-            "null" => return ScalarValue::Null,
-            "true" => return ScalarValue::Boolean(Some(true)),
-            "false" => return ScalarValue::Boolean(Some(false)),
-            _ => {}
-        }
-        if let Ok(integer) = trimmed.parse::<i64>() {
-            return ScalarValue::Int64(Some(integer));
-        }
-        let numeric = trimmed.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
-        if let (true, Ok(number)) = (numeric, trimmed.parse::<f64>()) {
-            return ScalarValue::Float64(Some(number));
-        }
-        if let Ok(date) = chrono::NaiveDate::parse_from_str(trimmed, "%Y-%m-%d") {
-            return ScalarValue::Date32(Some(datafusion::arrow::datatypes::Date32Type::from_naive_date(date)));
-        }
-        for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"] {
-            if let Ok(at) = chrono::NaiveDateTime::parse_from_str(trimmed, format) {
-                return ScalarValue::TimestampMicrosecond(Some(at.and_utc().timestamp_micros()), None);
-            }
-        }
-        ScalarValue::Utf8(Some(text.to_owned()))
-    }
 }
 
 impl Engine {
@@ -484,120 +390,11 @@ impl Engine {
     }
 }
 
-/// The session of a database: catalog, functions, planning rules, memory and threads.
-fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>, heavy_tables: &Arc<HeavyTables>) -> Result<SessionContext> {
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema::new(Arc::clone(directory))))?;
-    let mut state = SessionStateBuilder::new()
-        .with_config(session_config(config)?)
-        .with_runtime_env(runtime(config)?)
-        .with_default_features()
-        .with_query_planner(Arc::new(Planner))
-        .with_relation_planners(vec![Arc::new(RelationFunctions)])
-        .with_physical_optimizer_rules(physical_rules())
-        .with_physical_optimizer_rule(Arc::new(SingleStage))
-        .with_physical_optimizer_rule(Arc::new(StreamTimeOrder))
-        .with_physical_optimizer_rule(Arc::new(StreamIndicators))
-        .build();
-    state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
-    datafusion_functions_finance::register_functions(&mut state)?;
-    register_table_functions(&mut state);
-    let ctx = SessionContext::new_with_state(state);
-    let tables = Arc::clone(directory) as Arc<dyn SchemaProvider>;
-    catalog.register_schema(SCHEMA, Arc::new(WithHeavyTables::new(tables, Arc::clone(heavy_tables), ctx.state_weak_ref())))?;
-    catalog.register_schema(INFORMATION_SCHEMA, information_schema(ctx.state().catalog_list()))?;
-    ctx.register_catalog(CATALOG, Arc::new(catalog));
-    ctx.add_optimizer_rule(Arc::new(CorrelationJoin));
-    ctx.add_analyzer_rule(Arc::new(RequireTimeOrder::new().with_lookup(strategy_time_order)));
-    Ok(ctx)
-}
-
-/// DataFusion's physical rules with our own among them: that of the run operator after the one that answers from statistics alone, before
-/// those that distribute and sort; that of many correlations when rows are distributed and stages of an aggregation are joined.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let after = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
-        rules.iter().position(|rule| rule.name() == name).map_or(0, |place| place + 1)
-    };
-    rules.insert(after(&rules, "aggregate_statistics"), Arc::new(RunAggregate));
-    rules.insert(after(&rules, "FilterPushdown"), Arc::new(StrongestPairs));
-    rules.insert(after(&rules, "CombinePartialFinalAggregate"), Arc::new(WideCorrelation));
-    rules
-}
-
-/// Makes plans physical, with the operators of Delta tables and our own.
-#[derive(Debug)]
-struct Planner;
-
-#[async_trait]
-impl QueryPlanner for Planner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![DeltaExtensionPlanner::new(), Arc::new(CorrelationPlanner)]);
-        planner.create_physical_plan(plan, session).await
-    }
-}
-
-fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
-    let mut session = SessionConfig::new()
-        .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_create_default_catalog_and_schema(false)
-        // The engine's own takes its place.
-        .with_information_schema(false)
-        .with_option_extension(SqlOptions { gpu: config.gpu, dialect: config.dialect, ..SqlOptions::default() })
-        .with_option_extension(HeavySettings::default())
-        .with_extension(Arc::new(DevicePanels::default()))
-        .with_extension(Arc::new(RunCache::default()))
-        .with_extension(Arc::new(WideSchemaCache::default()));
-    if let Some(threads) = config.threads {
-        if threads == 0 {
-            return Err(Error::Usage("threads must be at least 1".into()));
-        }
-        session = session.with_target_partitions(threads);
-    }
-    let options = session.options_mut();
-    options.sql_parser.collect_spans = true;
-    // Sorted files stay sorted through a repartition: a merge of streams is cheaper than sorting anew, and needs no memory.
-    options.optimizer.prefer_existing_sort = true;
-    options.execution.listing_table_ignore_subdirectory = false;
-    Ok(session)
-}
-
-fn runtime(config: &EngineConfig) -> Result<Arc<RuntimeEnv>> {
-    // A cached listing would hide files that were added or removed since.
-    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::new()?)).with_object_list_cache_limit(0);
-    if let Some(bytes) = config.memory_limit_bytes {
-        builder = builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
-    }
-    Ok(Arc::new(builder.build()?))
-}
-
-fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
-    let wanted = plan.get_parameter_names().map_err(Error::from)?;
-    if wanted.is_empty() {
-        return Ok(plan);
-    }
-    let bound = |name: &String| {
-        parameters.0.get(name.trim_start_matches('$')).map(|value| (name.trim_start_matches('$').to_owned(), value.clone().into()))
-    };
-    let missing: Vec<&str> = wanted.iter().filter(|name| bound(name).is_none()).map(String::as_str).collect();
-    if !missing.is_empty() {
-        let mut missing = missing;
-        missing.sort_unstable();
-        return Err(unbound(&missing));
-    }
-    let values = wanted.iter().filter_map(bound).collect();
-    Ok(plan.with_param_values(ParamValues::Map(values))?)
-}
-
 /// The rows of a statement that has no result, over a session without anything: to copy that of the engine takes longer than to insert a
 /// row.
 fn nothing() -> Result<DataFrame> {
     static NOTHING: LazyLock<SessionState> = LazyLock::new(|| SessionStateBuilder::new().build());
     Ok(DataFrame::new(NOTHING.clone(), LogicalPlanBuilder::empty(false).build()?))
-}
-
-fn unbound(names: &[&str]) -> Error {
-    Error::Usage(format!("no value for {}\nhint: bind it with -p name=value, in a program with Parameters::set", names.join(", ")))
 }
 
 /// Where DataFusion says the trouble is.
@@ -642,23 +439,6 @@ fn near<'a>(wanted: &str, names: &'a [String]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameter_values_get_the_type_they_look_like() {
-        let cases = [
-            ("12", ScalarValue::Int64(Some(12))),
-            ("1.5", ScalarValue::Float64(Some(1.5))),
-            ("2024-01-31", ScalarValue::Date32(Some(19753))),
-            ("TRUE", ScalarValue::Boolean(Some(true))),
-            ("null", ScalarValue::Null),
-            ("'12'", ScalarValue::Utf8(Some("12".into()))),
-            ("inf", ScalarValue::Utf8(Some("inf".into()))),
-            ("'; DROP TABLE t", ScalarValue::Utf8(Some("'; DROP TABLE t".into()))),
-        ];
-        for (text, value) in cases {
-            assert_eq!(Parameters::parse_value(text), value, "{text}");
-        }
-    }
 
     #[tokio::test]
     async fn a_misspelt_table_is_answered_with_the_near_name() {

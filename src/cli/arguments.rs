@@ -10,7 +10,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
 use super::print::FORMATS;
-use crate::config::{GpuUse, SqlDialect};
+use crate::config::{GpuUse, SqlDialect, parse_size};
 use crate::ingest::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, TimeUnit, Unit, ValueKind};
 
 /// SQL over strategy tables: without a sub-command a prompt on a terminal, else statements from standard input.
@@ -456,37 +456,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 
 fn parse_date(text: &str) -> Result<chrono::NaiveDate, String> {
     chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "must be a date like 2024-01-31".to_owned())
-}
-
-/// Bytes from `4GB` (10^9), `4GiB` (2^30), `1.5G` (as GB) or a plain number.
-pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
-    const UNITS: &[(&str, f64)] = &[
-        ("b", 1.0),
-        ("", 1.0),
-        ("kb", 1e3),
-        ("k", 1e3),
-        ("kib", 1024.0),
-        ("mb", 1e6),
-        ("m", 1e6),
-        ("mib", 1_048_576.0),
-        ("gb", 1e9),
-        ("g", 1e9),
-        ("gib", 1_073_741_824.0),
-        ("tb", 1e12),
-        ("t", 1e12),
-        ("tib", 1_099_511_627_776.0),
-    ];
-    let wrong =
-        || format!("'{text}' is no size: write a number with B, KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024)");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit = unit.trim().to_ascii_lowercase();
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(wrong)?;
-    let bytes = number.trim().parse::<f64>().map_err(|_| wrong())? * factor;
-    match bytes {
-        bytes if (1.0..1e18).contains(&bytes) => Ok(bytes as usize),
-        _ => Err(wrong()),
-    }
 }
 
 #[cfg(test)]

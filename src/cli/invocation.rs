@@ -109,6 +109,7 @@ impl Invocation {
             memory_limit_bytes: common.memory_limit,
             gpu: common.gpu,
             dialect: common.dialect,
+            ..EngineConfig::default()
         };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };
         Ok(Self { action, engine, printing, output: common.output, logging, threads, nice })

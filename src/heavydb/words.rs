@@ -26,7 +26,7 @@ const AROUND: (&str, &str) =
     (" user-defined coercion failed with: Error during planning: ", " No function matches the given name and argument types");
 
 /// A message or a construct in HeavyDB's words.
-pub fn in_heavydbs_words(message: &str) -> String {
+pub(super) fn in_heavydbs_words(message: &str) -> String {
     let message = message.split_once(AROUND.0).map_or(message, |(_, rest)| rest);
     let mut rest = message.split_once(AROUND.1).map_or(message, |(start, _)| start);
     let mut words = String::with_capacity(rest.len());

@@ -4,6 +4,7 @@
 //! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before. This
 //! module knows no SQL: it takes and gives Arrow batches and plain facts.
 
+mod decoded;
 mod deferred;
 mod delta;
 mod dense_claim;
@@ -17,6 +18,7 @@ mod strategy_shape;
 mod strategy_table;
 mod visible;
 
+pub use decoded::{DecodedColumn, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,

@@ -5,6 +5,7 @@ mod cli;
 mod copy;
 mod correlation;
 mod database;
+mod decoded_tier;
 mod definitions;
 #[cfg(unix)]
 mod faults;

@@ -9,7 +9,6 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion_functions_finance::results_from;
-use futures::TryStreamExt;
 
 use super::groups::Groups;
 use super::keys::Keys;
@@ -124,12 +123,13 @@ impl Fold<'_> {
         let periods = file.pattern.as_ref().map_or(1, |pattern| pattern.periods().max(1));
         let batch_rows = if periods < BATCH_ROWS { BATCH_ROWS - BATCH_ROWS % periods } else { BATCH_ROWS };
         let extent = Extent { columns: &columns, rows: row_ranges(runs), total_rows: file.total_rows, batch_rows };
-        let (mut batches, source) = self.work.reader.read(&file.file, extent)?;
+        let schema = Arc::new(self.work.table.project(&columns)?);
+        let mut batches = self.work.reader.read_kept(&file.file, extent, schema)?;
         let mut cursor = (0, 0);
         let decode = self.work.metrics.decode_time.clone();
         loop {
             let timer = decode.timer();
-            let next = batches.try_next().await?;
+            let next = batches.next().await?;
             timer.done();
             let Some(batch) = next else { break };
             let timer = self.work.metrics.fold_time.timer();
@@ -144,7 +144,9 @@ impl Fold<'_> {
             drop(timer);
             tokio::task::consume_budget().await;
         }
-        self.work.metrics.take_over(&source);
+        if let Some(source) = batches.source() {
+            self.work.metrics.take_over(source);
+        }
         let expected: usize = runs.iter().map(|run| run.rows as usize).sum();
         let read: usize = runs[..cursor.0].iter().map(|run| run.rows as usize).sum::<usize>() + cursor.1;
         if read != expected {

@@ -29,6 +29,7 @@ mod dictionary;
 mod file;
 mod fold;
 mod groups;
+mod kept_rows;
 mod keys;
 mod merge;
 mod metrics;

@@ -19,6 +19,8 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use object_store::ObjectStoreExt;
 
 use super::cache::RunCache;
+use crate::config::SqlOptions;
+use crate::storage::{DecodedTier, DecodedUse};
 
 /// Reads files of one strategy table by DataFusion's Parquet source, which adapts old files to the table's columns.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub(in crate::exec) struct RowReader {
     context: Arc<TaskContext>,
     /// Bytes read before the first unit.
     bytes: Arc<AtomicUsize>,
+    /// The columns that the session keeps decoded; `None` in a session that keeps none.
+    decoded: Option<DecodedUse>,
 }
 
 /// Which part of a file to read.
@@ -44,7 +48,15 @@ pub(super) struct Extent<'a> {
 
 impl RowReader {
     pub(in crate::exec) fn new(url: ObjectStoreUrl, table: TableSchema, context: Arc<TaskContext>) -> Self {
-        Self { url, table, context, bytes: Arc::default() }
+        let session = context.session_config();
+        let limit = session.options().extensions.get::<SqlOptions>().map_or(0, |options| options.decoded_tier_bytes);
+        let decoded = session.get_extension::<DecodedTier>().map(|tier| tier.begin(limit));
+        Self { url, table, context, bytes: Arc::default(), decoded }
+    }
+
+    /// The columns that the session keeps decoded.
+    pub(super) fn decoded(&self) -> Option<&DecodedUse> {
+        self.decoded.as_ref()
     }
 
     pub(super) fn context(&self) -> &Arc<TaskContext> {
