@@ -75,9 +75,9 @@ async fn a_table_larger_than_the_tier_is_kept_in_part() {
 
 #[tokio::test]
 async fn queries_have_their_memory_whatever_is_kept() {
-    let limited = EngineConfig { memory_limit_bytes: Some(24 << 20), decoded_tier_bytes: Some(24 << 20), ..EngineConfig::default() };
+    let limited = EngineConfig { memory_limit_bytes: Some(14 << 20), decoded_tier_bytes: Some(14 << 20), ..EngineConfig::default() };
     let (_folder, engine) = database(4_000, limited).await;
-    let sorted = "SELECT pnl FROM s ORDER BY pnl, date LIMIT 1 OFFSET 250000";
+    let sorted = "SELECT pnl FROM s ORDER BY pnl, date LIMIT 1 OFFSET 50000";
     let expected = row(&engine, sorted).await;
     for _ in 0..2 {
         rows(&engine, METRICS).await;
