@@ -1,6 +1,6 @@
 //! Loads of blocks from the disk and from the origin into the tiers and to those who wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::blocks::runs;
 use crate::disk::DiskTier;
 use crate::error::{ErrorKind, Result, TierError};
-use crate::flight::{Boarding, Lead};
+use crate::flight::{Boarding, Follow, Lead};
 use crate::memory::MemoryRoom;
 use crate::stats::{Counter, Figure};
 use crate::tier::Tier;
@@ -127,13 +127,12 @@ impl Load {
             .map(|block| self.tiers.flights.join(self.tiers.key(&self.object, block), &self.tiers.memory))
             .filter_map(|boarding| if let Boarding::Lead(lead) = boarding { Some(lead) } else { None })
             .collect();
-        let blocks = leads.iter().map(|lead| lead.key.block).collect();
-        Discovered { blocks, cargo: self.stow(leads, permit) }
+        Discovered(self.stow(leads, permit))
     }
 
     /// Receives the body of an answer that [`board`](Self::board) prepared for.
     pub(crate) async fn receive(&self, result: GetResult, discovered: Discovered) {
-        self.unload(result, discovered.cargo).await;
+        self.unload(result, discovered.0).await;
     }
 
     fn stow(&self, leads: Vec<Lead>, mut permit: Option<OwnedSemaphorePermit>) -> VecDeque<Cargo> {
@@ -303,9 +302,13 @@ pub(crate) fn silence(timeout: std::time::Duration) -> String {
 }
 
 /// The blocks that an answer will deliver.
-pub(crate) struct Discovered {
-    pub(crate) blocks: Vec<u64>,
-    cargo: VecDeque<Cargo>,
+pub(crate) struct Discovered(VecDeque<Cargo>);
+
+impl Discovered {
+    /// The blocks, to wait for.
+    pub(crate) fn follow(&self) -> BTreeMap<u64, Follow> {
+        self.0.iter().map(|cargo| (cargo.lead.key.block, cargo.lead.follow())).collect()
+    }
 }
 
 /// Permits of the bytes in flight are given out in KiB.

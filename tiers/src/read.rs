@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
@@ -30,13 +31,13 @@ const COPIED_SHARE: usize = 4;
 /// The version that a read uses.
 pub(crate) struct Resolved {
     pub(crate) object: Arc<ObjectVersion>,
-    /// Blocks that the request which found the version brings along: misses, although somebody is already loading them.
-    discovered: Vec<u64>,
+    /// Blocks that the request which found the version brings along: misses of this read, although their load is under way.
+    discovered: Mutex<BTreeMap<u64, Follow>>,
 }
 
 impl From<Arc<ObjectVersion>> for Resolved {
     fn from(object: Arc<ObjectVersion>) -> Self {
-        Self { object, discovered: Vec::new() }
+        Self { object, discovered: Mutex::default() }
     }
 }
 
@@ -171,7 +172,7 @@ impl TieredStore {
             return;
         }
         let boarded = load.board(&result.range, permit);
-        let resolved = Resolved { object: observed.object, discovered: boarded.blocks.clone() };
+        let resolved = Resolved { object: observed.object, discovered: Mutex::new(boarded.follow()) };
         drop(gate);
         drop(sender.send(Ok(resolved)));
         load.receive(result, boarded).await;
@@ -229,13 +230,17 @@ impl TieredStore {
         let object = &resolved.object;
         let (mut waits, mut leads, mut tally) = (Vec::new(), Vec::new(), Tally::default());
         for &block in wanted {
+            if let Some(follow) = resolved.discovered.lock().remove(&block) {
+                tally.discovered += 1;
+                waits.push((block, follow));
+                continue;
+            }
             let key = self.tiers.key(object, block);
-            let is_discovered = resolved.discovered.contains(&block);
             let boarding = match self.tiers.memory.get(&key) {
                 Some(bytes) => Boarding::Present(bytes),
                 None => self.tiers.flights.join(key, &self.tiers.memory),
             };
-            tally.note(&boarding, is_discovered);
+            tally.note(&boarding);
             match boarding {
                 Boarding::Present(bytes) => drop(have.insert(block, bytes)),
                 Boarding::Follow(follow) => waits.push((block, follow)),
@@ -342,9 +347,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, boarding: &Boarding, is_discovered: bool) {
+    fn note(&mut self, boarding: &Boarding) {
         match boarding {
-            _ if is_discovered => self.discovered += 1,
             Boarding::Present(bytes) => {
                 self.hits += 1;
                 self.hit_bytes += bytes.len() as u64;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use object_store_tiers::{Tiers, VersionPolicy};
 
-use crate::support::{BLOCK, COMBINATIONS, bytes, origins, put, range, store, whole};
+use crate::support::{BLOCK, COMBINATIONS, Content, bytes, origins, put, range, store, whole};
 
 /// Runs `check` on every combination over every origin, each with a fresh set of tiers and a prefix of its own.
 async fn everywhere<F: Future<Output = ()>>(check: impl Fn(Arc<dyn ObjectStore>, String) -> F) {
@@ -45,7 +44,7 @@ async fn reads_of_every_kind_give_the_bytes_of_the_object_cold_and_warm() {
     .await;
 }
 
-async fn reads_agree(store: &dyn ObjectStore, path: &str, data: &Bytes) {
+async fn reads_agree(store: &dyn ObjectStore, path: &str, data: &Content) {
     let (location, size) = (Path::from(path), data.len() as u64);
     let meta = store.head(&location).await.unwrap();
     assert_eq!((meta.size, &meta.location), (size, &location));
@@ -69,14 +68,14 @@ async fn reads_agree(store: &dyn ObjectStore, path: &str, data: &Bytes) {
         if size > 0 && !is_known_to_fail {
             let result = store.get_opts(&location, GetOptions::new().with_range(Some(wanted.clone()))).await.unwrap();
             assert_eq!((result.range.clone(), result.meta.size), (expected.clone(), size), "{path} {wanted:?}");
-            let read = result.bytes().await.unwrap();
+            let read = Content(result.bytes().await.unwrap());
             assert_eq!(read, data.slice(expected.start as usize..expected.end as usize), "{path} {wanted:?}");
         }
     }
     assert!(store.get_opts(&location, GetOptions::new().with_range(Some(GetRange::Offset(size)))).await.is_err());
     if size > 2 {
         let ranges = [size - 2..size, 0..1, size / 2..size / 2 + 1, 0..size];
-        let read = store.get_ranges(&location, &ranges).await.unwrap();
+        let read: Vec<_> = store.get_ranges(&location, &ranges).await.unwrap().into_iter().map(Content).collect();
         let expected: Vec<_> = ranges.iter().map(|r| data.slice(r.start as usize..r.end as usize)).collect();
         assert_eq!(read, expected, "{path}");
     }
@@ -87,7 +86,7 @@ async fn reads_agree(store: &dyn ObjectStore, path: &str, data: &Bytes) {
 async fn what_is_not_there_is_not_found_and_what_was_deleted_is_gone() {
     everywhere(|store, name| async move {
         let path = format!("{name}/gone");
-        let is_missing = |result: object_store::Result<Bytes>| matches!(result, Err(Error::NotFound { .. }));
+        let is_missing = |result: object_store::Result<Content>| matches!(result, Err(Error::NotFound { .. }));
         assert!(is_missing(whole(&*store, &path).await));
         put(&*store, &path, &bytes(1, 9000)).await;
         assert_eq!(whole(&*store, &path).await.unwrap().len(), 9000);
@@ -138,12 +137,12 @@ async fn conditions_of_writes_and_reads_keep_their_meaning() {
         assert!(matches!(store.put_opts(&path, bytes(2, 5000).into(), create()).await, Err(Error::AlreadyExists { .. })));
         let tag = store.head(&path).await.unwrap().e_tag.unwrap();
         assert_eq!(first.e_tag.as_ref(), Some(&tag));
-        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), bytes(1, 5000));
+        assert_eq!(Content(store.get(&path).await.unwrap().bytes().await.unwrap()), bytes(1, 5000));
         for _ in 0..2 {
             let same = GetOptions::new().with_if_match(Some(tag.clone()));
-            assert_eq!(store.get_opts(&path, same).await.unwrap().bytes().await.unwrap(), bytes(1, 5000));
+            assert_eq!(Content(store.get_opts(&path, same).await.unwrap().bytes().await.unwrap()), bytes(1, 5000));
             let none_of = GetOptions::new().with_if_none_match(Some("\"other\""));
-            assert_eq!(store.get_opts(&path, none_of).await.unwrap().bytes().await.unwrap(), bytes(1, 5000));
+            assert_eq!(Content(store.get_opts(&path, none_of).await.unwrap().bytes().await.unwrap()), bytes(1, 5000));
             if !name.contains("NoCache") && !name.contains("None") {
                 // The server of the tests does not heed conditions of reads; the tiers check them too.
                 let other = GetOptions::new().with_if_match(Some("\"other\""));
@@ -157,7 +156,7 @@ async fn conditions_of_writes_and_reads_keep_their_meaning() {
             let second = store.put_opts(&path, bytes(3, 5000).into(), update.clone().into()).await.unwrap();
             assert!(matches!(store.put_opts(&path, bytes(4, 5000).into(), update.into()).await, Err(Error::Precondition { .. })));
             assert_ne!(second.e_tag.unwrap(), tag);
-            assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), bytes(3, 5000), "{name}");
+            assert_eq!(Content(store.get(&path).await.unwrap().bytes().await.unwrap()), bytes(3, 5000), "{name}");
         }
     })
     .await;

@@ -1,15 +1,12 @@
 //! Origins, tiers over them, and a store that counts and breaks requests.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -19,10 +16,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    ClientOptions, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, RetryConfig,
-};
+use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result, RetryConfig};
 use object_store_tiers::{Figure, Origin, Settings, Tier, TierRow, TieredStore, Tiers, VersionPolicy};
 use parking_lot::Mutex;
 use s3s::auth::SimpleAuth;
@@ -34,8 +28,34 @@ use tokio::net::TcpListener;
 /// A small block, so that small objects have several.
 pub(crate) const BLOCK: u64 = 4096;
 
+/// Bytes that are shown by their length and checksum where they differ.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Content(pub(crate) Bytes);
+
+impl Content {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        Self(self.0.slice(range))
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes with checksum {:08x}", self.0.len(), crc32fast::hash(&self.0))
+    }
+}
+
+impl From<Content> for PutPayload {
+    fn from(content: Content) -> Self {
+        content.0.into()
+    }
+}
+
 /// Bytes that depend on the seed and are unlike each other from place to place.
-pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
+pub(crate) fn bytes(seed: u64, len: usize) -> Content {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -43,19 +63,19 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
         state ^= state << 17;
         (state >> 32) as u8
     };
-    (0..len).map(|_| next()).collect()
+    Content((0..len).map(|_| next()).collect())
 }
 
-pub(crate) async fn put(store: &dyn ObjectStore, path: &str, bytes: &Bytes) {
+pub(crate) async fn put(store: &dyn ObjectStore, path: &str, bytes: &Content) {
     store.put_opts(&Path::from(path), bytes.clone().into(), PutOptions::default()).await.unwrap();
 }
 
-pub(crate) async fn whole(store: &dyn ObjectStore, path: &str) -> Result<Bytes> {
-    store.get_opts(&Path::from(path), GetOptions::default()).await?.bytes().await
+pub(crate) async fn whole(store: &dyn ObjectStore, path: &str) -> Result<Content> {
+    store.get_opts(&Path::from(path), GetOptions::default()).await?.bytes().await.map(Content)
 }
 
-pub(crate) async fn range(store: &dyn ObjectStore, path: &str, range: Range<u64>) -> Result<Bytes> {
-    store.get_range(&Path::from(path), range).await
+pub(crate) async fn range(store: &dyn ObjectStore, path: &str, range: Range<u64>) -> Result<Content> {
+    store.get_range(&Path::from(path), range).await.map(Content)
 }
 
 /// What the server saw.
