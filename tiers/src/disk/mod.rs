@@ -38,6 +38,8 @@ pub(crate) struct DiskTier {
     on: AtomicBool,
     parent: PathBuf,
     block_bytes: u64,
+    /// How long to stand aside.
+    aside: Duration,
     directory: RwLock<Arc<Directory>>,
     index: Mutex<Index<Stored>>,
     problem: Mutex<Option<Problem>>,
@@ -73,6 +75,7 @@ impl DiskTier {
             on: AtomicBool::new(settings.limit_bytes > 0),
             parent: settings.directory.clone(),
             block_bytes,
+            aside: ASIDE,
             directory: RwLock::new(Arc::new(directory)),
             index: Mutex::new(Index::new(settings.limit_bytes)),
             problem: Mutex::new(None),
@@ -206,7 +209,7 @@ impl DiskTier {
         }
         let mut problem = self.problem.lock();
         let Some(found) = problem.as_mut() else { return true };
-        if found.since.elapsed() < ASIDE {
+        if found.since.elapsed() < self.aside {
             return false;
         }
         // One thread tries; the others see a problem that has just begun.
@@ -282,5 +285,33 @@ impl DiskTier {
 
     pub(crate) fn rows(&self) -> Vec<EntryRow> {
         self.index.lock().rows(Tier::Disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_whose_directory_was_removed_stands_aside_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = DiskSettings { directory: folder.path().join("cache"), limit_bytes: 1 << 20 };
+        let figures = Arc::new(ReadFigures::new());
+        let mut tier = DiskTier::open(&settings, 4096, Arc::clone(&figures), |_, _| ObjectVersion::for_test("a", 9000)).unwrap();
+        let counter = Counter { total: Arc::clone(&figures), scope: None };
+        let (object, bytes) = (ObjectVersion::for_test("a", 9000), Bytes::from(vec![7; 4096]));
+        let write = |tier: &DiskTier, block| {
+            tier.write(&object, block, &bytes, &counter);
+            tier.read(&object, block, &counter)
+        };
+        assert_eq!(write(&tier, 0).as_ref(), Some(&bytes));
+        std::fs::remove_dir_all(&settings.directory).unwrap();
+        assert_eq!(write(&tier, 1), None);
+        assert!(tier.problem().is_some());
+        assert_eq!(write(&tier, 1), None, "not yet");
+        assert_eq!(figures.get(Tier::Disk, Figure::WriteErrors), 1, "it did not even try");
+        tier.aside = Duration::ZERO;
+        assert_eq!(write(&tier, 1).as_ref(), Some(&bytes));
+        assert_eq!((tier.problem(), tier.holdings().entries), (None, 1));
     }
 }

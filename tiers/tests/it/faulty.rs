@@ -39,11 +39,21 @@ pub(crate) enum Fault {
     Replaced(Bytes),
 }
 
+/// What goes wrong with one write.
+#[derive(Debug, Clone)]
+pub(crate) enum WriteFault {
+    /// The server does not do it.
+    Refused,
+    /// The server does it, and its answer is lost.
+    AnswerLost,
+}
+
 pub(crate) struct Faulty {
     inner: Arc<dyn ObjectStore>,
     /// Faults of the requests to come; none for a request that goes well.
     pub(crate) faults: Mutex<VecDeque<Option<Fault>>>,
-    /// Requests that may pass; `usize::MAX >> 3` when nothing is held up.
+    pub(crate) write_faults: Mutex<VecDeque<Option<WriteFault>>>,
+    /// A permit for each request that may pass.
     pub(crate) gate: Semaphore,
     pub(crate) gets: AtomicU64,
     pub(crate) heads: AtomicU64,
@@ -60,6 +70,7 @@ impl Faulty {
         Arc::new(Self {
             inner,
             faults: Mutex::default(),
+            write_faults: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             gets: AtomicU64::new(0),
             heads: AtomicU64::new(0),
@@ -168,7 +179,15 @@ impl ObjectStore for Faulty {
     }
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, opts).await
+        let fault = self.write_faults.lock().pop_front().flatten();
+        match fault {
+            Some(WriteFault::Refused) => Err(broken("503 Slow Down")),
+            Some(WriteFault::AnswerLost) => {
+                self.inner.put_opts(location, payload, opts).await?;
+                Err(broken("connection reset by peer"))
+            }
+            None => self.inner.put_opts(location, payload, opts).await,
+        }
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {

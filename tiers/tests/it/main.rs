@@ -3,9 +3,13 @@
 
 mod contract;
 mod damage;
+mod faults;
 mod faulty;
 mod figures;
 mod freshness;
 mod limits;
+mod processes;
+mod ranges;
+mod secrets;
 mod sharing;
 mod support;

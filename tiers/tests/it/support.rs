@@ -105,6 +105,7 @@ pub(crate) struct S3 {
     pub(crate) log: Arc<ServerLog>,
     address: SocketAddr,
     server: tokio::task::JoinHandle<()>,
+    connections: Arc<Mutex<Vec<tokio::task::AbortHandle>>>,
     _folder: TempDir,
 }
 
@@ -121,6 +122,8 @@ impl S3 {
         let address = listener.local_addr().unwrap();
         let log = Arc::new(ServerLog::default());
         let seen = Arc::clone(&log);
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let open = Arc::clone(&connections);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (service, log) = (service.clone(), Arc::clone(&seen));
@@ -137,16 +140,20 @@ impl S3 {
                         Ok::<_, s3s::HttpError>(response)
                     }
                 });
-                tokio::spawn(async move { drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), logged).await) });
+                let serving =
+                    tokio::spawn(
+                        async move { drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), logged).await) },
+                    );
+                open.lock().push(serving.abort_handle());
             }
         });
-        Self { log, address, server, _folder: folder }
+        Self { log, address, server, connections, _folder: folder }
     }
 
     pub(crate) fn client(&self) -> AmazonS3 {
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         AmazonS3Builder::new()
-            .with_endpoint(format!("http://{}", self.address))
+            .with_endpoint(self.endpoint())
             .with_allow_http(true)
             .with_region("us-east-1")
             .with_bucket_name("bucket")
@@ -158,9 +165,15 @@ impl S3 {
             .unwrap()
     }
 
-    /// Ends the server; connections that are open stay.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends the server and its connections.
+    pub(crate) async fn stop(&self) {
         self.server.abort();
+        self.connections.lock().drain(..).for_each(|connection| connection.abort());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
