@@ -1,6 +1,7 @@
 //! What a caller chooses about an engine, as plain data, and what a session may change by `SET`.
 
 use std::any::Any;
+use std::path::PathBuf;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::{Result, config_datafusion_err, config_err};
@@ -21,12 +22,46 @@ pub struct EngineConfig {
     /// Bytes of decoded columns that are kept for the next query; `None` takes a quarter of the memory limit, 512 MiB without one. A
     /// session may change it.
     pub decoded_tier_bytes: Option<usize>,
+    /// The tiers in front of object stores.
+    pub tiers: TierConfig,
 }
+
+/// The tiers through which files of object stores are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TierConfig {
+    /// Bytes that the memory tier may hold, 0 for none; `None` takes an eighth of the memory limit, 256 MiB without one. A session may
+    /// change it.
+    pub memory_bytes: Option<usize>,
+    /// Bytes that the disk tier may hold, 0 for none; `None` is 10 GiB. A session may change it.
+    pub disk_bytes: Option<usize>,
+    /// Directory of the disk tier; without one there is none. Processes may share it.
+    pub directory: Option<PathBuf>,
+    /// Whether the version that was read last is served, with a warning, when an object store cannot be asked for a newer one.
+    pub serve_stale_on_error: bool,
+}
+
+/// Bytes of the disk tier where nothing else is said.
+const DISK_TIER_BYTES: usize = 10 << 30;
+/// Bytes of the memory tier where nothing limits memory.
+const MEMORY_TIER_BYTES: usize = 256 << 20;
+/// Fewer are no tier: a block would not fit.
+const LEAST_TIER_BYTES: usize = 1 << 20;
 
 /// Bytes of the decoded tier where nothing limits memory.
 const DECODED_TIER_BYTES: usize = 512 << 20;
 
 impl EngineConfig {
+    /// Bytes that the memory tier may hold.
+    pub fn memory_tier_bytes(&self) -> usize {
+        let share = || self.memory_limit_bytes.map_or(MEMORY_TIER_BYTES, |limit| limit / 8);
+        self.tiers.memory_bytes.unwrap_or_else(|| Some(share()).filter(|bytes| *bytes >= LEAST_TIER_BYTES).unwrap_or(0))
+    }
+
+    /// Bytes that the disk tier may hold: none without a directory.
+    pub fn disk_tier_bytes(&self) -> usize {
+        if self.tiers.directory.is_none() { 0 } else { self.tiers.disk_bytes.unwrap_or(DISK_TIER_BYTES) }
+    }
+
     /// Bytes that the decoded tier may hold.
     pub fn decoded_tier_bytes(&self) -> usize {
         self.decoded_tier_bytes.unwrap_or_else(|| self.memory_limit_bytes.map_or(DECODED_TIER_BYTES, |limit| limit / 4))
@@ -101,6 +136,10 @@ pub struct SqlOptions {
     pub dialect: SqlDialect,
     /// Bytes of decoded columns that are kept for the next query.
     pub decoded_tier_bytes: usize,
+    /// Bytes of files of object stores that are kept in memory.
+    pub memory_tier_bytes: usize,
+    /// Bytes of files of object stores that are kept on the local disk.
+    pub disk_tier_bytes: usize,
 }
 
 impl Default for SqlOptions {
@@ -114,6 +153,8 @@ impl Default for SqlOptions {
             gpu_device: 0,
             dialect: SqlDialect::TrancheDb,
             decoded_tier_bytes: DECODED_TIER_BYTES,
+            memory_tier_bytes: MEMORY_TIER_BYTES,
+            disk_tier_bytes: 0,
         }
     }
 }
@@ -211,10 +252,19 @@ const SETTINGS: &[Setting] = &[
         name: "decoded_tier_bytes",
         description: "Bytes of decoded columns that are kept for the next query, 0 for none: 512MiB, 2GB.",
         get: |options| options.decoded_tier_bytes.to_string(),
-        set: |options, value| match value {
-            "0" => Ok(options.decoded_tier_bytes = 0),
-            _ => parse_size(value).map(|bytes| options.decoded_tier_bytes = bytes).map_err(|_| "a size such as 512MiB, 2GB or 0"),
-        },
+        set: |options, value| size(value).map(|bytes| options.decoded_tier_bytes = bytes),
+    },
+    Setting {
+        name: "memory_tier_bytes",
+        description: "Bytes of files of object stores that are kept in memory, 0 for none: 256MiB, 2GB.",
+        get: |options| options.memory_tier_bytes.to_string(),
+        set: |options, value| size(value).map(|bytes| options.memory_tier_bytes = bytes),
+    },
+    Setting {
+        name: "disk_tier_bytes",
+        description: "Bytes of files of object stores that are kept in the cache directory, 0 for none: 10GB.",
+        get: |options| options.disk_tier_bytes.to_string(),
+        set: |options, value| size(value).map(|bytes| options.disk_tier_bytes = bytes),
     },
 ];
 
@@ -258,6 +308,18 @@ fn name_of<T: Copy + PartialEq>(all: &[(&'static str, T)], value: T) -> String {
 
 fn named<T: Copy>(all: &[(&'static str, T)], name: &str) -> Option<T> {
     all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
+/// As [`parse_size`], or 0 for nothing.
+///
+/// # Errors
+/// As [`parse_size`].
+pub(crate) fn parse_size_or_none(text: &str) -> std::result::Result<usize, String> {
+    if text == "0" { Ok(0) } else { parse_size(text) }
+}
+
+fn size(value: &str) -> Result<usize, &'static str> {
+    parse_size_or_none(value).map_err(|_| "a size such as 512MiB, 2GB or 0")
 }
 
 fn flag(value: &str) -> Result<bool, &'static str> {

@@ -3,6 +3,7 @@
 mod explanation;
 mod parameters;
 mod session;
+mod tiers;
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,7 +29,7 @@ use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{RELATION_FUNCTIONS, takes_relations};
 use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{Root, VisibleStore};
+use crate::storage::{RemoteStores, Root, VisibleStore};
 use parameters::bind;
 use session::session;
 
@@ -43,6 +44,8 @@ pub struct Engine {
     /// What statements in HeavyDB's dialect made in memory.
     heavy_tables: Arc<HeavyTables>,
     heavy_session: Arc<KeptSession>,
+    /// The object stores that were opened, and the tiers in front of them.
+    stores: Arc<RemoteStores>,
 }
 
 /// What a statement gave.
@@ -79,11 +82,12 @@ impl Engine {
         };
         let directory = Arc::new(DirectorySchema::new(root.clone()));
         let heavy_tables = Arc::new(HeavyTables::default());
-        let ctx = session(&config, &directory, &heavy_tables)?;
+        let stores = tiers::open(&config)?;
+        let ctx = session(&config, &directory, &heavy_tables, &stores)?;
         // Whatever lists the files of a table through the session sees no unfinished ones.
         ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
         directory.attach(ctx.state_weak_ref());
-        Ok(Self { ctx, directory, config, heavy_tables, heavy_session: Arc::default() })
+        Ok(Self { ctx, directory, config, heavy_tables, heavy_session: Arc::default(), stores })
     }
 
     /// The DataFusion session: everything of DataFusion stays usable.
@@ -215,8 +219,42 @@ impl Engine {
         };
         match done {
             Some(result) => Ok(result),
-            None => Ok(self.ctx.execute_logical_plan(plan).await?),
+            None => self.execute(plan).await,
         }
+    }
+
+    /// A query that is yet to run, or a statement of the session that has.
+    async fn execute(&self, plan: LogicalPlan) -> Result<DataFrame> {
+        if matches!(plan, LogicalPlan::Statement(_)) {
+            let before = self.options();
+            let frame = self.ctx.execute_logical_plan(plan).await?;
+            if let Err(error) = tiers::apply(self.stores.tiers(), &before, &self.options()) {
+                self.ctx.state_ref().write().config_mut().options_mut().extensions.insert(before);
+                return Err(error);
+            }
+            return Ok(frame);
+        }
+        if !self.stores.has_remote() || matches!(plan, LogicalPlan::Ddl(_)) {
+            return Ok(self.ctx.execute_logical_plan(plan).await?);
+        }
+        let (state, figures) = tiers::for_query(self.ctx.state(), &self.stores);
+        let is_analyze = matches!(plan, LogicalPlan::Analyze(_));
+        let frame = DataFrame::new(state, plan);
+        if !is_analyze {
+            return Ok(frame);
+        }
+        let mut batches = frame.collect().await?;
+        if let Some(first) = batches.first() {
+            batches.push(tiers::explained(&figures, first)?);
+        }
+        Ok(self.ctx.read_batches(batches)?)
+    }
+
+    /// What the session has set.
+    fn options(&self) -> SqlOptions {
+        let state = self.ctx.state_ref();
+        let state = state.read();
+        state.config().options().extensions.get::<SqlOptions>().cloned().unwrap_or_default()
     }
 
     fn one_column(&self, name: &str, column: ArrayRef) -> Result<DataFrame> {

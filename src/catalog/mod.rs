@@ -15,9 +15,11 @@
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
 //! | `unsupported` | clauses that would be passed over in silence, refused |
 //! | `information` | `information_schema`, whatever cannot be opened |
+//! | `cache` | what is kept between queries, as system tables |
 //! | `system` | tables about tables: imports, issues, strategies, versions |
 
 mod absolute;
+mod cache;
 mod copy;
 mod ddl;
 mod definitions;

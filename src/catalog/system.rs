@@ -9,7 +9,8 @@
 //! | `system.import_issues` | issue that an import reported |
 //! | `system.strategies` | strategy of a strategy table |
 //! | `system.devices` | GPU of this machine, or the reason why there is none |
-//! | `system.cache_entries` | result that the session keeps in a tier: panels of series on a GPU |
+//! | `system.cache_tiers` | tier between queries and object stores, and what it has done |
+//! | `system.cache_entries` | file or result that a tier holds |
 //! | `system.replay_results` | query of every replay of HeavyDB's queries that the database keeps |
 
 use std::fmt;
@@ -29,9 +30,10 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
+use super::cache::{ENTRY_COLUMNS, TIER_COLUMNS, cache_entries, cache_tiers};
 use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
-use crate::exec::{DevicePanels, StrategyScan};
+use crate::exec::StrategyScan;
 use crate::heavydb::kept_replays;
 use crate::storage::{StrategyTable, history, load_table};
 
@@ -63,7 +65,16 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
     SystemTable { name: "import_issues", schema: || json_schema(ISSUE_COLUMNS), compute: |schema, _| Box::pin(import_issues(schema)) },
     SystemTable { name: "strategies", schema: strategies_schema, compute: |schema, ctx| Box::pin(strategies(schema, ctx)) },
     SystemTable { name: "devices", schema: || json_schema(DEVICE_COLUMNS), compute: |_, _| Box::pin(async { devices() }) },
-    SystemTable { name: "cache_entries", schema: || json_schema(CACHE_COLUMNS), compute: |_, ctx| Box::pin(async { cache_entries(ctx) }) },
+    SystemTable {
+        name: "cache_tiers",
+        schema: || json_schema(TIER_COLUMNS),
+        compute: |_, ctx| Box::pin(async { json_batch(TIER_COLUMNS, &cache_tiers(ctx)) }),
+    },
+    SystemTable {
+        name: "cache_entries",
+        schema: || json_schema(ENTRY_COLUMNS),
+        compute: |_, ctx| Box::pin(async { json_batch(ENTRY_COLUMNS, &cache_entries(ctx)) }),
+    },
     SystemTable {
         name: "replay_results",
         schema: || json_schema(REPLAY_COLUMNS),
@@ -142,10 +153,10 @@ impl SchemaProvider for SystemSchema {
 }
 
 /// A column of a system table that is taken from JSON records: its name, the type it gets, and a path inside the record.
-struct JsonColumn(&'static str, JsonType, &'static [&'static str]);
+pub(super) struct JsonColumn(pub(super) &'static str, pub(super) JsonType, pub(super) &'static [&'static str]);
 
 #[derive(Clone, Copy)]
-enum JsonType {
+pub(super) enum JsonType {
     Text,
     Integer,
     Real,
@@ -213,17 +224,6 @@ const DEVICE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("driver_version", JsonType::Text, &["driver_version"]),
     JsonColumn("usable", JsonType::Boolean, &["usable"]),
     JsonColumn("reason", JsonType::Text, &["reason"]),
-];
-
-const CACHE_COLUMNS: &[JsonColumn] = &[
-    JsonColumn("tier", JsonType::Text, &["tier"]),
-    JsonColumn("path", JsonType::Text, &["path"]),
-    JsonColumn("version", JsonType::Text, &["version"]),
-    JsonColumn("bytes", JsonType::Integer, &["bytes"]),
-    JsonColumn("hits", JsonType::Integer, &["hits"]),
-    JsonColumn("loaded_at", JsonType::Instant, &["loaded_at"]),
-    JsonColumn("last_used_at", JsonType::Instant, &["last_used_at"]),
-    JsonColumn("pinned", JsonType::Boolean, &["pinned"]),
 ];
 
 const REPLAY_COLUMNS: &[JsonColumn] = &[
@@ -400,24 +400,6 @@ fn devices() -> Result<RecordBatch> {
         Err(reason) => vec![serde_json::json!({ "usable": false, "reason": reason.to_string() })],
     };
     json_batch(DEVICE_COLUMNS, &records)
-}
-
-/// `system.cache_entries`: what the session of the query keeps.
-fn cache_entries(ctx: &SessionContext) -> Result<RecordBatch> {
-    let panels = ctx.state().config().get_extension::<DevicePanels>().map(|panels| panels.entries()).unwrap_or_default();
-    let instant = |at: std::time::SystemTime| chrono::DateTime::<chrono::Utc>::from(at).to_rfc3339();
-    let record = |entry: crate::gpu::PanelCacheEntry| {
-        serde_json::json!({
-            "tier": "gpu",
-            "path": entry.key,
-            "bytes": entry.bytes,
-            "hits": entry.hits,
-            "loaded_at": instant(entry.loaded_at),
-            "last_used_at": instant(entry.last_used_at),
-            "pinned": false,
-        })
-    };
-    json_batch(CACHE_COLUMNS, &panels.into_iter().map(record).collect::<Vec<_>>())
 }
 
 /// `system.strategies`: one row per strategy, counted from the data, in source order.

@@ -10,8 +10,11 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
 
 use super::print::FORMATS;
-use crate::config::{GpuUse, SqlDialect, parse_size};
+use crate::config::{GpuUse, SqlDialect, parse_size, parse_size_or_none};
 use crate::ingest::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, TimeUnit, Unit, ValueKind};
+
+/// Heading of the arguments about tiers.
+const TIERS_HEADING: &str = "What is kept between queries";
 
 /// SQL over strategy tables: without a sub-command a prompt on a terminal, else statements from standard input.
 #[derive(Debug, Parser)]
@@ -70,6 +73,26 @@ pub(crate) struct CommonArguments {
     /// Memory for queries and imports: 4GB, 512MiB, 1.5G
     #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size)]
     pub(crate) memory_limit: Option<usize>,
+
+    /// Memory for files of object stores: 256MiB, 0 for none; SET tranchedb.memory_tier_bytes changes it
+    #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size_or_none, help_heading = TIERS_HEADING)]
+    pub(crate) memory_tier: Option<usize>,
+
+    /// Keep files of object stores in this directory too, for this program and later ones
+    #[arg(long, value_name = "DIR", env = "TRANCHEDB_CACHE_DIR", global = true, help_heading = TIERS_HEADING)]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Bytes in the cache directory: 10GiB without it; SET tranchedb.disk_tier_bytes changes it
+    #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size_or_none, help_heading = TIERS_HEADING)]
+    pub(crate) disk_tier: Option<usize>,
+
+    /// Memory for decoded columns of strategy tables: 512MiB, 0 for none; SET tranchedb.decoded_tier_bytes changes it
+    #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size_or_none, help_heading = TIERS_HEADING)]
+    pub(crate) decoded_tier: Option<usize>,
+
+    /// Serve the version read last, with a warning, when an object store does not answer
+    #[arg(long, global = true, help_heading = TIERS_HEADING)]
+    pub(crate) serve_stale_on_error: bool,
 
     /// Print data only: no counts, no times, no summary, no progress
     #[arg(long, global = true)]

@@ -17,7 +17,7 @@ use super::print::{FORMATS, Format};
 use super::script::throttle;
 use super::script::{RunPlan, ScriptSource};
 use super::session::Printing;
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, TierConfig};
 use crate::ingest::ImportOptions;
 
 /// One run of the program.
@@ -109,7 +109,13 @@ impl Invocation {
             memory_limit_bytes: common.memory_limit,
             gpu: common.gpu,
             dialect: common.dialect,
-            ..EngineConfig::default()
+            decoded_tier_bytes: common.decoded_tier,
+            tiers: TierConfig {
+                memory_bytes: common.memory_tier,
+                disk_bytes: common.disk_tier,
+                directory: common.cache_dir,
+                serve_stale_on_error: common.serve_stale_on_error,
+            },
         };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };
         Ok(Self { action, engine, printing, output: common.output, logging, threads, nice })

@@ -33,14 +33,19 @@ use crate::heavydb::{HeavySettings, WithHeavyTables, register_table_functions};
 use crate::storage::{DecodedTier, RemoteStores, YieldingPool};
 
 /// The session of a database: catalog, functions, planning rules, memory and threads.
-pub(super) fn session(config: &EngineConfig, directory: &Arc<DirectorySchema>, heavy_tables: &Arc<HeavyTables>) -> Result<SessionContext> {
+pub(super) fn session(
+    config: &EngineConfig,
+    directory: &Arc<DirectorySchema>,
+    heavy_tables: &Arc<HeavyTables>,
+    stores: &Arc<RemoteStores>,
+) -> Result<SessionContext> {
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema::new(Arc::clone(directory))))?;
     let decoded = Arc::new(DecodedTier::default());
-    let runtime = runtime(config, &decoded)?;
+    let runtime = runtime(config, &decoded, stores)?;
     decoded.reserve_from(&runtime.memory_pool);
     let mut state = SessionStateBuilder::new()
-        .with_config(session_config(config)?.with_extension(decoded))
+        .with_config(session_config(config)?.with_extension(decoded).with_extension(Arc::new(stores.tiers().clone())))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_query_planner(Arc::new(Planner))
@@ -98,6 +103,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
             gpu: config.gpu,
             dialect: config.dialect,
             decoded_tier_bytes: config.decoded_tier_bytes(),
+            memory_tier_bytes: config.memory_tier_bytes(),
+            disk_tier_bytes: config.disk_tier_bytes(),
             ..SqlOptions::default()
         })
         .with_option_extension(HeavySettings::default())
@@ -118,9 +125,9 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
     Ok(session)
 }
 
-fn runtime(config: &EngineConfig, decoded: &Arc<DecodedTier>) -> Result<Arc<RuntimeEnv>> {
+fn runtime(config: &EngineConfig, decoded: &Arc<DecodedTier>, stores: &Arc<RemoteStores>) -> Result<Arc<RuntimeEnv>> {
     // A cached listing would hide files that were added or removed since.
-    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(RemoteStores::new()?)).with_object_list_cache_limit(0);
+    let mut builder = RuntimeEnvBuilder::new().with_object_store_registry(Arc::clone(stores) as _).with_object_list_cache_limit(0);
     if let Some(bytes) = config.memory_limit_bytes {
         builder = builder.with_memory_pool(Arc::new(YieldingPool::new(Arc::new(FairSpillPool::new(bytes)), decoded)));
     }

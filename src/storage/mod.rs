@@ -25,7 +25,7 @@ pub use delta::{
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
-pub use remote::RemoteStores;
+pub use remote::{QueryStores, RemoteStores};
 pub use root::{DATABASE_FOLDER, Root};
 pub(crate) use scratch::ScratchFile;
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

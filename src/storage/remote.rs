@@ -1,8 +1,9 @@
 //! Object stores by URL, made when first used: `s3://`, `gs://`, `az://`, `https://`.
 //!
 //! Credentials come from the environment, profiles or instance roles, as the `object_store` crate reads them; they are
-//! never part of a URL, a plan or a log line.
+//! never part of a URL, a plan or a log line. Every remote store is read through the tiers of the engine.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
@@ -14,9 +15,13 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store_tiers::{Origin, ReadFigures, TieredStore, Tiers, VersionPolicy};
+use parking_lot::Mutex;
 use url::Url;
+use uuid::Uuid;
 
-use super::VisibleStore;
+use super::{DATABASE_FOLDER, VisibleStore};
 use crate::error::{Error, Result};
 
 /// One kind of remote store: its URL schemes and how it is opened.
@@ -118,12 +123,32 @@ fn place(url: &Url) -> String {
     format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
+/// What the path of an object says about how long its bytes are what they were.
+fn version_policy(path: &Path) -> VersionPolicy {
+    let in_log = path.parts().any(|part| matches!(part.as_ref(), "_delta_log" | DATABASE_FOLDER));
+    match path.filename() {
+        _ if in_log => VersionPolicy::NoCache,
+        Some(name) if is_named_once(name) => VersionPolicy::Immutable,
+        _ => VersionPolicy::Revalidate,
+    }
+}
+
+/// Whether a name holds a UUID, as writers of Delta tables give to data files: nobody writes another file of that name.
+fn is_named_once(name: &str) -> bool {
+    const UUID_LENGTH: usize = 36;
+    let is_uuid = |from: usize| name.get(from..from + UUID_LENGTH).is_some_and(|part| Uuid::try_parse(part).is_ok());
+    (0..name.len()).any(is_uuid)
+}
+
 /// DataFusion's registry of stores, which opens remote ones when they are first asked for.
 ///
-/// Listings of every store that it opens, that of this machine as well, leave out what is hidden.
+/// Listings of every store that it opens, that of this machine as well, leave out what is hidden. Remote ones are read through tiers.
 #[derive(Debug)]
 pub struct RemoteStores {
     known: DefaultObjectStoreRegistry,
+    tiers: Tiers,
+    /// The remote stores that were opened, by [`place`].
+    tiered: Mutex<HashMap<String, TieredStore>>,
 }
 
 impl RemoteStores {
@@ -131,11 +156,43 @@ impl RemoteStores {
     ///
     /// # Errors
     /// [`Error::Internal`], if their URL could not be written.
-    pub fn new() -> Result<Self> {
+    pub fn new(tiers: Tiers) -> Result<Self> {
         let known = DefaultObjectStoreRegistry::new();
         let files = Url::parse("file:///").map_err(|error| Error::Internal(error.to_string()))?;
         known.register_store(&files, Arc::new(VisibleStore::new(Arc::new(LocalFileSystem::new()))));
-        Ok(Self { known })
+        Ok(Self { known, tiers, tiered: Mutex::default() })
+    }
+
+    /// The tiers through which remote stores are read.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Whether any remote store was opened.
+    pub fn has_remote(&self) -> bool {
+        !self.tiered.lock().is_empty()
+    }
+
+    /// The remote store of a URL, through the tiers.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] without credentials, or where the environment's settings do not fit; `None` for a scheme without a store.
+    pub fn open(&self, url: &Url) -> Result<Option<TieredStore>> {
+        let Some(remote) = REMOTE_STORES.iter().find(|remote| remote.schemes.contains(&url.scheme())) else { return Ok(None) };
+        let place = place(url);
+        if let Some(store) = self.tiered.lock().get(&place) {
+            return Ok(Some(store.clone()));
+        }
+        remote.require_credentials(url)?;
+        let store = (remote.open)(url)
+            .map_err(|e| Error::storage(format!("opening {place} with what the environment says ({})", remote.settings), e))?;
+        let store = self.tiers.store(Origin::new(place.as_str(), store).with_policy(version_policy));
+        Ok(Some(self.tiered.lock().entry(place).or_insert(store).clone()))
+    }
+
+    fn missing(url: &Url) -> DataFusionError {
+        let known = REMOTE_STORES.iter().flat_map(|remote| remote.schemes).copied().collect::<Vec<_>>().join(", ");
+        DataFusionError::Plan(format!("no store for {}://; known are file, {known}", url.scheme()))
     }
 }
 
@@ -152,15 +209,63 @@ impl ObjectStoreRegistry for RemoteStores {
         if let Ok(store) = self.known.get_store(url) {
             return Ok(store);
         }
-        let Some(remote) = REMOTE_STORES.iter().find(|remote| remote.schemes.contains(&url.scheme())) else {
-            let known = REMOTE_STORES.iter().flat_map(|remote| remote.schemes).copied().collect::<Vec<_>>().join(", ");
-            return Err(DataFusionError::Plan(format!("no store for {}://; known are file, {known}", url.scheme())));
-        };
-        remote.require_credentials(url)?;
-        let store = (remote.open)(url)
-            .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(store));
+        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(Arc::new(self.open(url)?.ok_or_else(|| Self::missing(url))?)));
         self.known.register_store(url, Arc::clone(&store));
         Ok(store)
+    }
+}
+
+/// The stores as one query sees them: one version of each object throughout, and figures of its own.
+#[derive(Debug)]
+pub struct QueryStores {
+    all: Arc<RemoteStores>,
+    figures: Arc<ReadFigures>,
+    opened: DefaultObjectStoreRegistry,
+}
+
+impl QueryStores {
+    /// The stores of one more query, and what it will have read from the tiers.
+    pub fn new(all: &Arc<RemoteStores>) -> (Self, Arc<ReadFigures>) {
+        let figures = Arc::new(ReadFigures::new());
+        (Self { all: Arc::clone(all), figures: Arc::clone(&figures), opened: DefaultObjectStoreRegistry::new() }, figures)
+    }
+}
+
+impl ObjectStoreRegistry for QueryStores {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.all.register_store(url, store)
+    }
+
+    fn deregister_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        self.all.deregister_store(url)
+    }
+
+    fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        let is_remote = REMOTE_STORES.iter().any(|remote| remote.schemes.contains(&url.scheme()));
+        if !is_remote {
+            return self.all.get_store(url);
+        }
+        if let Ok(store) = self.opened.get_store(url) {
+            return Ok(store);
+        }
+        let store = self.all.open(url)?.ok_or_else(|| RemoteStores::missing(url))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(Arc::new(store.scoped(Arc::clone(&self.figures)))));
+        self.opened.register_store(url, Arc::clone(&store));
+        Ok(store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_are_given_once_are_never_asked_for_again() {
+        let policy = |path: &str| version_policy(&Path::from(path));
+        assert_eq!(policy("db/s/year=2024/part-00000-6f3c1d84-9a3b-4b1e-8d3c-0123456789ab-c000.zstd.parquet"), VersionPolicy::Immutable);
+        assert_eq!(policy("db/s/_delta_log/00000000000000000000.json"), VersionPolicy::NoCache);
+        assert_eq!(policy("db/_tranchedb/database.json"), VersionPolicy::NoCache);
+        assert_eq!(policy("bars/BTCUSD.parquet"), VersionPolicy::Revalidate);
+        assert_eq!(policy("größe-6f3c1d84-9a3b-4b1e-8d3c-0123456789ax.parquet"), VersionPolicy::Revalidate);
     }
 }

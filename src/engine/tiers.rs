@@ -1,0 +1,77 @@
+//! The tiers of an engine: opened as the configuration says, changed as a session says, counted for every query.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::common::Result as DfResult;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use object_store_tiers::{Figure, ReadFigures, Settings, TIERS, Tier, Tiers};
+
+use crate::config::{EngineConfig, SqlOptions};
+use crate::error::{Error, Result};
+use crate::storage::{QueryStores, RemoteStores};
+
+/// Opens the tiers.
+///
+/// # Errors
+/// [`Error::Usage`] for limits below one block, or a cache directory that cannot be used.
+pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
+    let mut settings = Settings {
+        memory_limit_bytes: config.memory_tier_bytes() as u64,
+        serve_stale_on_error: config.tiers.serve_stale_on_error,
+        on_stale: Some(Arc::new(|read| tracing::warn!(path = %read.path, error = %read.error, "an older version was served"))),
+        ..Settings::default()
+    };
+    if let Some(directory) = &config.tiers.directory {
+        settings = settings.with_disk(directory, config.disk_tier_bytes() as u64);
+    }
+    let tiers = Tiers::open(settings).map_err(|error| Error::Usage(error.to_string()))?;
+    Ok(Arc::new(RemoteStores::new(tiers)?))
+}
+
+/// Sets the limits of the tiers as the session says; those that stay are left alone.
+///
+/// # Errors
+/// [`Error::Usage`] for a limit below one block, or a disk tier without a directory.
+pub(super) fn apply(tiers: &Tiers, before: &SqlOptions, options: &SqlOptions) -> Result<()> {
+    let limits = [
+        (Tier::Memory, before.memory_tier_bytes, options.memory_tier_bytes),
+        (Tier::Disk, before.disk_tier_bytes, options.disk_tier_bytes),
+    ];
+    for (tier, _, bytes) in limits.into_iter().filter(|(_, before, after)| before != after) {
+        tiers.set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The session's state for one query over remote stores: it sees one version of each object, and its reads are counted.
+pub(super) fn for_query(state: SessionState, stores: &Arc<RemoteStores>) -> (SessionState, Arc<ReadFigures>) {
+    let (stores, figures) = QueryStores::new(stores);
+    let runtime = RuntimeEnv { object_store_registry: Arc::new(stores), ..state.runtime_env().as_ref().clone() };
+    (SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build(), figures)
+}
+
+/// What a query has read from each tier, as one more row of `EXPLAIN ANALYZE`.
+pub(super) fn explained(figures: &ReadFigures, like: &RecordBatch) -> DfResult<RecordBatch> {
+    let line = |tier: Tier| {
+        let figure = |figure| figures.get(tier, figure);
+        match tier {
+            Tier::Origin => {
+                format!("{}: requests={}, bytes={}", tier.name(), figure(Figure::Requests), figure(Figure::BytesRead))
+            }
+            _ => format!(
+                "{}: hits={}, misses={}, waits={}, bytes={}, stale_served={}",
+                tier.name(),
+                figure(Figure::Hits),
+                figure(Figure::Misses),
+                figure(Figure::Waits),
+                figure(Figure::BytesRead),
+                figure(Figure::StaleServed)
+            ),
+        }
+    };
+    let text = TIERS.iter().map(|described| line(described.tier)).collect::<Vec<_>>().join("\n");
+    let columns = [StringArray::from(vec!["Tiers"]), StringArray::from(vec![text])];
+    Ok(RecordBatch::try_new(like.schema(), columns.into_iter().map(|column| Arc::new(column) as _).collect())?)
+}
