@@ -17,7 +17,7 @@ pub enum Figure {
     Misses,
     /// Blocks that a reader got from a load that another reader had started; counted at the first tier that is on.
     Waits,
-    /// Requests sent; origin only.
+    /// Requests sent; origin only. A listing counts once however many pages it has, a deletion once for each object.
     Requests,
     /// Bytes served from memory, read from the disk, or received from the origin.
     BytesRead,

@@ -27,7 +27,7 @@ use crate::write::TieredUpload;
 
 /// An [`ObjectStore`] that reads through memory and disk tiers and writes through to its origin. Cheap to clone.
 ///
-/// Reads need a tokio runtime. The attributes of a [`GetResult`] are those that the origin gave with the last `head` or `get` that reached
+/// Reads need a tokio runtime with time enabled. The attributes of a [`GetResult`] are those that the origin gave with the last `head` or `get` that reached
 /// it; they are empty for a version that only the disk tier has told of.
 #[derive(Clone)]
 pub struct TieredStore {
@@ -73,7 +73,8 @@ impl TieredStore {
     /// A request that goes straight to the origin; its bytes are counted as they come.
     async fn pass_through(&self, path: &Path, options: GetOptions) -> Result<GetResult, TierError> {
         let is_head = options.head;
-        let result = self.ask(if is_head { "head" } else { "read" }, path, options).await?;
+        let result = self.ask(if is_head { "head" } else { "read" }, path, options).await;
+        let result = result.inspect_err(|error| self.count_failure(error))?;
         let GetResult { payload, meta, range, attributes } = result;
         let payload = match payload {
             GetResultPayload::Stream(body) => {
@@ -202,12 +203,14 @@ impl TieredStore {
     /// Listings go to the origin; what they show confirms what is known.
     fn observed(
         &self,
+        prefix: Option<&Path>,
         listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
     ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.counter.add(Tier::Origin, Figure::Requests, 1);
         let (versions, asked_at, label) = (Arc::clone(&self.versions), Instant::now(), Arc::clone(&self.origin.label));
+        let prefix = prefix.cloned().unwrap_or_default();
         let observed = listed.inspect_ok(move |meta| versions.observe_listed(asked_at, meta));
-        observed.map_err(move |error| TierError::of_origin("list", &label, &Path::default(), &error).into()).boxed()
+        observed.map_err(move |error| TierError::of_origin("list", &label, &prefix, &error).into()).boxed()
     }
 }
 
@@ -290,11 +293,11 @@ impl ObjectStore for TieredStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.observed(self.origin.store.list(prefix))
+        self.observed(prefix, self.origin.store.list(prefix))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.observed(self.origin.store.list_with_offset(prefix, offset))
+        self.observed(prefix, self.origin.store.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {

@@ -262,6 +262,7 @@ async fn limits_and_switches_work_at_once() {
     assert!(!row(&tiers, Tier::Memory).on);
     assert_eq!(tiers.switch(Tier::Memory, true).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(whole(&tiered, "1").await.unwrap(), bytes(1, 8 * BLOCK as usize));
+    tiers.settled().await;
     tiers.set_limit(Tier::Memory, 20 * BLOCK).unwrap();
     tiers.switch(Tier::Disk, false).unwrap();
     tiers.clear(Tier::Disk);
