@@ -17,7 +17,7 @@ use crate::blocks::runs;
 use crate::disk::DiskTier;
 use crate::error::{ErrorKind, Result, TierError};
 use crate::flight::{Follow, Lead};
-use crate::memory::MemoryRoom;
+use crate::memory::{MemoryRoom, MemoryTier};
 use crate::stats::{Counter, Figure};
 use crate::tier::Tier;
 use crate::tiers::Shared;
@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) versions: Arc<Versions>,
     pub(crate) object: Arc<ObjectVersion>,
     pub(crate) counter: Counter,
+    /// None where the memory tier is off or declines the origin.
+    pub(crate) memory: Option<Arc<MemoryTier>>,
     /// None where the disk tier is off or declines the origin.
     pub(crate) disk: Option<Arc<DiskTier>>,
 }
@@ -91,7 +93,7 @@ impl Load {
     /// Reads one block from the disk; gives the lead back if it is not there.
     fn read_stored_block(&self, disk: &DiskTier, lead: Lead) -> Option<Lead> {
         let block = lead.key.block;
-        let room = self.tiers.memory.reserve(self.len(block));
+        let room = self.room(block);
         let Some(bytes) = disk.read(&self.object, block, &self.counter) else { return Some(lead) };
         self.counter.add(Tier::Disk, Figure::Hits, u64::from(lead.is_asked));
         if let Some(room) = room {
@@ -123,7 +125,7 @@ impl Load {
     /// Takes the answer to a request for blocks that came before the version was known; returns the blocks it will deliver.
     pub(crate) fn board(&self, delivered: &Range<u64>, permit: Option<OwnedSemaphorePermit>) -> Discovered {
         let whole = self.tiers.blocks.whole_in(delivered, self.object.size);
-        let mut desk = self.tiers.flights.desk(&self.tiers.memory);
+        let mut desk = self.tiers.flights.desk(self.memory.as_deref());
         let leads: Vec<Lead> = whole.filter_map(|block| desk.lead(self.tiers.key(&self.object, block))).collect();
         drop(desk);
         Discovered(self.stow(leads, permit))
@@ -138,9 +140,14 @@ impl Load {
         let stowed = leads.into_iter().map(|lead| {
             let len = self.len(lead.key.block);
             let share = permit.as_mut().and_then(|permit| permit.split(permits(len) as usize));
-            Cargo { room: self.tiers.memory.reserve(len), lead, permit: share }
+            Cargo { room: self.room(lead.key.block), lead, permit: share }
         });
         stowed.collect()
+    }
+
+    /// Room in memory for a block, if it takes one.
+    fn room(&self, block: u64) -> Option<MemoryRoom> {
+        self.memory.as_ref()?.reserve(self.len(block))
     }
 
     fn len(&self, block: u64) -> u64 {

@@ -36,7 +36,8 @@ impl TieredStore {
     /// As [`prefetch`](Self::prefetch), and a range that begins after the end of the object.
     pub async fn prefetch_ranges(&self, path: &Path, ranges: &[GetRange]) -> Result<u64> {
         self.refuse_uncached("prefetch", path)?;
-        let resolved = self.resolve(path, None).await?;
+        let Some(first) = ranges.first() else { return Ok(0) };
+        let resolved = self.resolve(path, self.first_bytes(path, Some(first))?).await?;
         let mut bytes = 0;
         for range in ranges {
             if resolved.object.size == 0 {
@@ -129,7 +130,7 @@ impl TieredStore {
 
     fn refuse_off(&self, tier: Tier, path: &Path) -> Result<()> {
         let is_on = match tier {
-            Tier::Memory => self.tiers.memory.is_on(),
+            Tier::Memory => self.tiers.memory_for(&self.origin).is_some(),
             Tier::Disk => self.tiers.disk_for(&self.origin).is_some(),
             Tier::Origin => false,
         };

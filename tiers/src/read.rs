@@ -59,8 +59,9 @@ impl TieredStore {
             Some(range) if !self.versions.knows(path) => self.discover(path, range, gate).await?,
             _ => self.revalidated(path).await?.into(),
         };
-        self.pin_version(Arc::clone(&resolved.object));
-        Ok(resolved)
+        let pinned = self.pin_version(Arc::clone(&resolved.object));
+        // Another read of this query may have settled on a version meanwhile.
+        Ok(if pinned.id == resolved.object.id { resolved } else { pinned.into() })
     }
 
     /// When this read, or the query that it belongs to, began: what the origin said since then is fresh.
@@ -73,7 +74,7 @@ impl TieredStore {
     }
 
     /// Keeps a version for the rest of the query, so that one query never sees two.
-    fn pin_version(&self, object: Arc<ObjectVersion>) -> Arc<ObjectVersion> {
+    pub(crate) fn pin_version(&self, object: Arc<ObjectVersion>) -> Arc<ObjectVersion> {
         match &self.scope {
             Some(scope) => Arc::clone(scope.versions.lock().entry(object.path.clone()).or_insert(object)),
             None => object,
@@ -175,6 +176,7 @@ impl TieredStore {
         if result.range != (range.start..range.end.min(result.meta.size)) {
             let reason = format!("asked for bytes {range:?} of {}, the answer holds {:?}", result.meta.size, result.range);
             let error = TierError::new(Tier::Origin, "read", observed.object.location(), ErrorKind::Unreachable, reason);
+            self.count_failure(&error);
             drop(sender.send(Err(error)));
             return;
         }
@@ -203,6 +205,7 @@ impl TieredStore {
             versions: Arc::clone(&self.versions),
             object: Arc::clone(object),
             counter: self.counter.clone(),
+            memory: self.tiers.memory_for(&self.origin).map(Arc::clone),
             disk: self.tiers.disk_for(&self.origin).map(Arc::clone),
         }
     }
@@ -239,12 +242,13 @@ impl TieredStore {
     /// Puts what memory holds into `have`, starts a load of what nobody loads yet, and returns what to wait for.
     fn boarded(&self, resolved: &Resolved, wanted: &[u64], have: &mut BTreeMap<u64, Bytes>) -> Result<Vec<(u64, Follow)>> {
         let object = &resolved.object;
+        let memory = self.tiers.memory_for(&self.origin);
         let (mut waits, mut absent, mut tally) = (Vec::new(), Vec::new(), Tally::default());
         for &block in wanted {
             if let Some(follow) = resolved.discovered.lock().remove(&block) {
                 tally.discovered += 1;
                 waits.push((block, follow));
-            } else if let Some(bytes) = self.tiers.memory.get(&self.tiers.key(object, block)) {
+            } else if let Some(bytes) = memory.and_then(|memory| memory.get(&self.tiers.key(object, block))) {
                 tally.hit(&bytes);
                 have.insert(block, bytes);
             } else {
@@ -255,7 +259,7 @@ impl TieredStore {
         let mut leads = Vec::new();
         if !absent.is_empty() {
             // All at once, so that the runs of two readers that come at the same time do not cut each other up.
-            let mut desk = self.tiers.flights.desk(&self.tiers.memory);
+            let mut desk = self.tiers.flights.desk(memory.map(|memory| &**memory));
             for block in absent {
                 match desk.join(self.tiers.key(object, block)) {
                     Boarding::Present(bytes) => {
@@ -284,7 +288,7 @@ impl TieredStore {
     }
 
     fn count(&self, tally: &Tally) {
-        let memory = u64::from(self.tiers.memory.is_on());
+        let memory = u64::from(self.tiers.memory_for(&self.origin).is_some());
         let disk = u64::from(self.tiers.disk_for(&self.origin).is_some());
         self.counter.add(Tier::Memory, Figure::Hits, tally.hits);
         self.counter.add(Tier::Memory, Figure::BytesRead, tally.hit_bytes);
@@ -319,10 +323,10 @@ impl TieredStore {
 
     /// Blocks to read ahead: no more than an eighth of the tier that will hold them.
     fn most_ahead(&self) -> u64 {
-        let limit = match (self.tiers.memory.is_on(), self.tiers.disk_for(&self.origin)) {
-            (true, _) => self.tiers.memory.holdings().limit_bytes,
-            (false, Some(disk)) => disk.holdings().limit_bytes,
-            (false, None) => 0,
+        let limit = match (self.tiers.memory_for(&self.origin), self.tiers.disk_for(&self.origin)) {
+            (Some(memory), _) => memory.holdings().limit_bytes,
+            (None, Some(disk)) => disk.holdings().limit_bytes,
+            (None, None) => 0,
         };
         self.tiers.settings.read_ahead_bytes.min(limit / 8) / self.tiers.blocks.bytes
     }

@@ -52,7 +52,7 @@ impl TieredStore {
 
     /// The same store for one query: what it reads is also counted in `figures`, and it sees one version of each object throughout.
     ///
-    /// The version is the one present at the first read. When such an object is replaced before the query has read all it needs, the
+    /// The version is the one present at the first read or `head`. When such an object is replaced before the query has read all it needs, the
     /// next block that must come from the origin is an error of kind [`ErrorKind::Precondition`]; bytes of two versions are never mixed.
     pub fn scoped(&self, figures: Arc<ReadFigures>) -> Self {
         let counter = Counter { total: Arc::clone(&self.tiers.figures), scope: Some(figures) };
@@ -67,7 +67,7 @@ impl TieredStore {
 
     /// Whether any tier takes blocks of this origin.
     fn is_tiered(&self) -> bool {
-        self.tiers.memory.is_on() || self.tiers.disk_for(&self.origin).is_some()
+        self.tiers.memory_for(&self.origin).is_some() || self.tiers.disk_for(&self.origin).is_some()
     }
 
     /// A request that goes straight to the origin; its bytes are counted as they come.
@@ -98,7 +98,7 @@ impl TieredStore {
             Some(object) => object,
             None => {
                 let head = GetOptions { range: None, head: true, ..options.clone() };
-                self.head(path, head).await?
+                self.pin_version(self.head(path, head).await?)
             }
         };
         if let Some(meta) = &object.meta {
@@ -132,7 +132,7 @@ impl TieredStore {
     }
 
     /// Bytes to ask for where no version is known; none where only a `head` can tell which they are.
-    fn first_bytes(&self, path: &Path, range: Option<&GetRange>) -> Result<Option<Range<u64>>, TierError> {
+    pub(crate) fn first_bytes(&self, path: &Path, range: Option<&GetRange>) -> Result<Option<Range<u64>>, TierError> {
         let most = self.tiers.settings.request_bytes;
         match range {
             None => Ok(Some(0..most)),
@@ -186,7 +186,7 @@ impl TieredStore {
     async fn head_result(&self, path: &Path, options: GetOptions) -> Result<GetResult, TierError> {
         let object = match self.known(path) {
             Some(object) => object,
-            None => self.head(path, options.clone()).await?,
+            None => self.pin_version(self.head(path, options.clone()).await?),
         };
         let Some(meta) = object.meta.clone() else {
             return Err(self.error(ErrorKind::Unreachable, path, "the origin did not describe the object".into()));

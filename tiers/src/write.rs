@@ -66,7 +66,8 @@ impl TieredStore {
     }
 
     async fn fill_block(&self, object: &Arc<ObjectVersion>, block: u64, bytes: Bytes) {
-        if let Some(room) = self.tiers.memory.reserve(bytes.len() as u64) {
+        let memory = self.tiers.memory_for(&self.origin);
+        if let Some(room) = memory.and_then(|memory| memory.reserve(bytes.len() as u64)) {
             room.fill(object, block, bytes.clone());
         }
         self.keep_on_disk(object, block, bytes).await;
