@@ -183,7 +183,7 @@ async fn from_s3(repeats: usize, block_bytes: u64) {
         client.put(&Path::from(format!("{i}")), noise(OBJECT_BYTES).into()).await.unwrap();
     }
     let settings = Settings { block_bytes, ..Settings::default() }.with_disk(cache.path(), 1 << 30);
-    let tiers = Tiers::open(settings).unwrap();
+    let tiers = Tiers::open(settings.clone()).unwrap();
     let store = tiers.store(Origin::new("s3://bucket", Arc::clone(&client)).with_policy(|_| VersionPolicy::Immutable));
     let [mut direct, mut cold, mut disk, mut memory, mut single] = [const { Vec::new() }; 5];
     let mut requests = 0;
@@ -209,4 +209,9 @@ async fn from_s3(repeats: usize, block_bytes: u64) {
     for (name, times) in [("without tiers", direct), ("cold", cold), ("disk", disk), ("memory", memory), ("one object, memory", single)] {
         println!("  {name:<18} {:>9.3} ms", median(times).as_secs_f64() * 1e3);
     }
+    drop((store, tiers));
+    let begins = Instant::now();
+    let tiers = Tiers::open(settings).unwrap();
+    let held: u64 = tiers.entries().iter().map(|entry| entry.blocks).sum();
+    println!("  {:<18} {:>9.3} ms for {held} entries", "start", begins.elapsed().as_secs_f64() * 1e3);
 }

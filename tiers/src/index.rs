@@ -158,6 +158,11 @@ impl<P: Clone> Index<P> {
         Some(entry.payload.clone())
     }
 
+    /// An entry's payload; counts nothing.
+    pub(crate) fn peek(&self, key: &BlockKey) -> Option<&P> {
+        Some(&self.objects.get(&key.object)?.blocks.get(&key.block)?.payload)
+    }
+
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
         self.objects.get(&key.object).is_some_and(|held| held.blocks.contains_key(&key.block))
     }
@@ -239,6 +244,11 @@ impl<P: Clone> Index<P> {
     /// Notes bytes that are still taken although their entry went.
     pub(crate) fn lose(&mut self, bytes: u64) {
         self.lost += bytes;
+    }
+
+    /// Notes that the bytes that were still taken are free.
+    pub(crate) fn regain(&mut self) {
+        self.lost = 0;
     }
 
     /// How many blocks of an object are held.

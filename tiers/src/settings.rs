@@ -11,6 +11,9 @@ use object_store::path::Path;
 use crate::error::{ErrorKind, Result, TierError};
 use crate::tier::Tier;
 
+/// Largest block.
+pub(crate) const MOST_BLOCK_BYTES: u64 = 64 << 20;
+
 /// Sizes, limits and directories of a set of tiers. All sizes are in bytes.
 ///
 /// ```
@@ -112,7 +115,7 @@ impl Settings {
     /// [`ErrorKind::Invalid`], naming the setting.
     pub(crate) fn checked(mut self) -> Result<Self> {
         let refused = |tier: Tier, what: String| Err(TierError::new(tier, "open", "settings", ErrorKind::Invalid, what));
-        if !(4 << 10..=64 << 20).contains(&self.block_bytes) {
+        if !(4 << 10..=MOST_BLOCK_BYTES).contains(&self.block_bytes) {
             return refused(Tier::Origin, format!("block_bytes = {} is not between 4 KiB and 64 MiB", self.block_bytes));
         }
         if self.in_flight_bytes < self.block_bytes {

@@ -146,13 +146,11 @@ impl DiskTier {
         None
     }
 
-    /// Removes an entry that could not be read, unless another one has taken its place.
+    /// Removes an entry that could not be read, unless it went meanwhile, or went and was written anew.
     fn drop_entry(&self, key: BlockKey, stored: Stored) {
         let mut index = self.index.lock();
-        if let Some(removed) = index.remove(key) {
-            self.remove_files(&mut index, &[removed]);
-        }
-        if index.contains(&key) {
+        if index.peek(&key).is_some_and(|present| present.number == stored.number) {
+            index.remove(key);
             self.remove_files(&mut index, &[stored]);
         }
     }
@@ -231,6 +229,7 @@ impl DiskTier {
         }
         let mut index = self.index.lock();
         drop(index.clear());
+        index.regain();
         *self.directory.write() = Arc::new(directory);
         true
     }
