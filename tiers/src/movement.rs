@@ -56,9 +56,11 @@ impl TieredStore {
         let wanted: Vec<u64> = self.tiers.blocks.of(&range).collect();
         for window in wanted.chunks(most) {
             for (block, bytes) in self.blocks(resolved, window).await? {
-                // A block that memory had has not passed the disk.
-                if tier == Some(Tier::Disk) {
-                    self.keep_on_disk(&resolved.object, block, bytes).await;
+                // A block that another reader's load or another tier had has not passed the tier.
+                match tier {
+                    Some(Tier::Disk) => self.keep_on_disk(&resolved.object, block, bytes).await,
+                    Some(Tier::Memory) => self.keep_in_memory(&resolved.object, block, bytes),
+                    _ => {}
                 }
             }
         }

@@ -243,6 +243,7 @@ async fn pins_beyond_the_limit_are_refused_and_so_is_a_limit_below_the_pins() {
     // What does not fit beside the pins passes by, and is right.
     assert_eq!(whole(&tiered, "5").await.unwrap(), bytes(5, 8 * BLOCK as usize));
     assert!(row(&tiers, Tier::Memory).used_bytes <= 20 * BLOCK);
+    tiers.settled().await;
     tiers.clear(Tier::Memory);
     assert_eq!((row(&tiers, Tier::Memory).used_bytes, row(&tiers, Tier::Memory).pinned_bytes), (0, 0));
     whole(&tiered, "0").await.unwrap();
