@@ -6,6 +6,7 @@
 //! ```
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints figures, and may end at the first error")]
 
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -70,6 +71,26 @@ async fn scan(store: &dyn ObjectStore, range_bytes: u64) -> u64 {
     sum
 }
 
+/// The same reads by the system's calls alone: what no store can beat.
+async fn scan_by_calls(file: &FilePath, range_bytes: u64) -> u64 {
+    let mut sum = 0;
+    for group in (0..FILE_BYTES / range_bytes).collect::<Vec<_>>().chunks(4) {
+        let (file, group) = (file.to_owned(), group.to_vec());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut file = std::fs::File::open(file).unwrap();
+            let read = group.into_iter().map(|i| {
+                let mut bytes = vec![0; range_bytes as usize];
+                file.seek(SeekFrom::Start(i * range_bytes)).unwrap();
+                file.read_exact(&mut bytes).unwrap();
+                bytes
+            });
+            read.collect::<Vec<_>>()
+        });
+        sum += read.await.unwrap().iter().flat_map(|bytes| bytes.iter().step_by(4096)).map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+    sum
+}
+
 async fn local_overhead(repeats: usize) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), noise(FILE_BYTES as usize)).unwrap();
@@ -94,18 +115,23 @@ async fn local_overhead(repeats: usize) {
     ];
     for range_bytes in [64 << 10, 1 << 20, 8 << 20] {
         let mut times = vec![Vec::new(); stores.len()];
+        let mut by_calls = Vec::new();
         for (_, store) in &stores {
             scan(&**store, range_bytes).await;
         }
         disk.settled().await;
         // Turn by turn, so that all meet the same state of the machine.
         for _ in 0..repeats {
+            let begins = Instant::now();
+            scan_by_calls(&folder.path().join("file"), range_bytes).await;
+            by_calls.push(begins.elapsed());
             for (i, (_, store)) in stores.iter().enumerate() {
                 let begins = Instant::now();
                 scan(&**store, range_bytes).await;
                 times[i].push(begins.elapsed());
             }
         }
+        println!("  {:>5} KiB  {:<18} {:>8.1} ms", range_bytes >> 10, "system calls", median(by_calls).as_secs_f64() * 1e3);
         let medians: Vec<Duration> = times.into_iter().map(median).collect();
         for ((name, _), time) in stores.iter().zip(&medians) {
             let percent = 100.0 * (time.as_secs_f64() / medians[0].as_secs_f64() - 1.0);
@@ -157,7 +183,7 @@ async fn from_s3(repeats: usize, block_bytes: u64) {
         client.put(&Path::from(format!("{i}")), noise(OBJECT_BYTES).into()).await.unwrap();
     }
     let settings = Settings { block_bytes, ..Settings::default() }.with_disk(cache.path(), 1 << 30);
-    let tiers = Tiers::open(settings).unwrap();
+    let tiers = Tiers::open(settings.clone()).unwrap();
     let store = tiers.store(Origin::new("s3://bucket", Arc::clone(&client)).with_policy(|_| VersionPolicy::Immutable));
     let [mut direct, mut cold, mut disk, mut memory, mut single] = [const { Vec::new() }; 5];
     let mut requests = 0;
@@ -183,4 +209,9 @@ async fn from_s3(repeats: usize, block_bytes: u64) {
     for (name, times) in [("without tiers", direct), ("cold", cold), ("disk", disk), ("memory", memory), ("one object, memory", single)] {
         println!("  {name:<18} {:>9.3} ms", median(times).as_secs_f64() * 1e3);
     }
+    drop((store, tiers));
+    let begins = Instant::now();
+    let tiers = Tiers::open(settings).unwrap();
+    let held: u64 = tiers.entries().iter().map(|entry| entry.blocks).sum();
+    println!("  {:<18} {:>9.3} ms for {held} entries", "start", begins.elapsed().as_secs_f64() * 1e3);
 }

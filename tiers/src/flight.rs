@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use crate::blocks::BlockKey;
@@ -17,7 +18,9 @@ type Landed = Option<Result<Bytes>>;
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     table: Mutex<HashMap<BlockKey, watch::Receiver<Landed>>>,
-    landed: Notify,
+    /// Tasks that load or write.
+    tasks: AtomicUsize,
+    ended: Notify,
 }
 
 /// How a reader gets a block.
@@ -31,30 +34,71 @@ pub(crate) enum Boarding {
 }
 
 impl Flights {
-    /// Joins the load of a block, or starts one.
-    ///
-    /// Memory is asked again under the lock: a load puts its block there before it leaves the table, so that no block is loaded twice.
-    pub(crate) fn join(self: &Arc<Self>, key: BlockKey, memory: &MemoryTier) -> Boarding {
-        let mut table = self.table.lock();
-        if let Some(receiver) = table.get(&key) {
-            return Boarding::Follow(Follow(receiver.clone()));
-        }
-        if let Some(bytes) = memory.get(&key) {
-            return Boarding::Present(bytes);
-        }
-        let (sender, receiver) = watch::channel(None);
-        table.insert(key, receiver);
-        Boarding::Lead(Lead { key, is_asked: true, sender, flights: Arc::clone(self) })
+    /// Locks the table for the blocks of one read. Leads must not be dropped before it is unlocked.
+    pub(crate) fn desk<'f>(self: &'f Arc<Self>, memory: Option<&'f MemoryTier>) -> Desk<'f> {
+        Desk { table: self.table.lock(), flights: self, memory }
+    }
+
+    /// Notes a task that loads or writes, until what this returns is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Task {
+        self.tasks.fetch_add(1, Ordering::SeqCst);
+        Task(Arc::clone(self))
     }
 
     /// Waits until nothing is being loaded or written.
     pub(crate) async fn settled(&self) {
         loop {
-            let landed = self.landed.notified();
-            if self.table.lock().is_empty() {
+            let ended = self.ended.notified();
+            if self.tasks.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            landed.await;
+            ended.await;
+        }
+    }
+}
+
+/// The table of loads while one read finds its place in it.
+pub(crate) struct Desk<'f> {
+    table: MutexGuard<'f, HashMap<BlockKey, watch::Receiver<Landed>>>,
+    flights: &'f Arc<Flights>,
+    memory: Option<&'f MemoryTier>,
+}
+
+impl Desk<'_> {
+    /// Joins the load of a block, or starts one.
+    ///
+    /// Memory is asked again under the lock: a load puts its block there before it leaves the table, so that no block is loaded twice.
+    pub(crate) fn join(&mut self, key: BlockKey) -> Boarding {
+        if let Some(receiver) = self.table.get(&key) {
+            return Boarding::Follow(Follow(receiver.clone()));
+        }
+        match self.memory.and_then(|memory| memory.get(&key)) {
+            Some(bytes) => Boarding::Present(bytes),
+            None => Boarding::Lead(self.begin(key)),
+        }
+    }
+
+    /// Starts the load of a block that is not here and that nobody loads.
+    pub(crate) fn lead(&mut self, key: BlockKey) -> Option<Lead> {
+        let is_free = !self.table.contains_key(&key) && !self.memory.is_some_and(|memory| memory.contains(&key));
+        is_free.then(|| self.begin(key))
+    }
+
+    fn begin(&mut self, key: BlockKey) -> Lead {
+        let (sender, receiver) = watch::channel(None);
+        self.table.insert(key, receiver);
+        Lead { key, is_asked: true, sender, flights: Arc::clone(self.flights) }
+    }
+}
+
+/// A task that loads or writes, to be dropped when it holds nothing of the tiers any more.
+#[derive(Debug)]
+pub(crate) struct Task(Arc<Flights>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.0.tasks.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ended.notify_waiters();
         }
     }
 }
@@ -84,11 +128,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        let mut table = self.flights.table.lock();
-        table.remove(&self.key);
-        if table.is_empty() {
-            self.flights.landed.notify_waiters();
-        }
+        self.flights.table.lock().remove(&self.key);
     }
 }
 
@@ -109,15 +149,14 @@ impl Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::ReadFigures;
 
     #[tokio::test]
     async fn followers_get_the_result_and_an_abandoned_load_wakes_them() {
-        let (flights, memory) = (Arc::new(Flights::default()), MemoryTier::new(0, Arc::new(ReadFigures::new())));
+        let flights = Arc::new(Flights::default());
         let key = BlockKey { object: 1, block: 2 };
         for is_abandoned in [false, true] {
-            let Boarding::Lead(lead) = flights.join(key, &memory) else { panic!("nobody loads it") };
-            let Boarding::Follow(follow) = flights.join(key, &memory) else { panic!("it is being loaded") };
+            let Boarding::Lead(lead) = flights.desk(None).join(key) else { panic!("nobody loads it") };
+            let Boarding::Follow(follow) = flights.desk(None).join(key) else { panic!("it is being loaded") };
             if !is_abandoned {
                 lead.land(Ok(Bytes::from_static(b"x")));
             }

@@ -38,6 +38,13 @@ pub(crate) struct Room {
     era: u64,
 }
 
+/// An entry that was there before this process started.
+pub(crate) struct Restored<P> {
+    pub(crate) payload: P,
+    pub(crate) charge: u64,
+    pub(crate) loaded_at: SystemTime,
+}
+
 /// What became of an entry that came in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inserted<P> {
@@ -108,14 +115,23 @@ impl<P: Clone> Index<P> {
         Inserted::Held
     }
 
-    /// Puts in an entry that was there before this process started; false, and nothing done, where it does not fit.
-    pub(crate) fn restore(&mut self, object: &Arc<ObjectVersion>, block: u64, payload: P, charge: u64, loaded_at: SystemTime) -> bool {
-        let key = BlockKey { object: object.id, block };
-        if self.held + self.reserved + charge > self.limit || self.contains(&key) {
+    /// Puts in an entry that was there before this process started, evicting older ones into `gone`; false, and nothing done, where it
+    /// does not fit or is there already.
+    pub(crate) fn restore(&mut self, object: &Arc<ObjectVersion>, block: u64, restored: Restored<P>, gone: &mut Vec<P>) -> bool {
+        if self.contains(&BlockKey { object: object.id, block }) {
             return false;
         }
+        let Restored { payload, charge, loaded_at } = restored;
+        let Some(room) = self.reserve(charge, gone) else { return false };
+        self.release(room);
         self.add(object, block, Entry { payload, charge, hits: 0, loaded_at, last_used_at: loaded_at, seat: None }, false);
         true
+    }
+
+    /// Removes the blocks of versions that are no longer the present ones.
+    pub(crate) fn remove_retired(&mut self) -> Vec<P> {
+        let retired: Vec<u64> = self.objects.values().filter(|held| !held.object.is_live()).map(|held| held.object.id).collect();
+        retired.into_iter().flat_map(|object| self.remove_object(object)).collect()
     }
 
     fn add(&mut self, object: &Arc<ObjectVersion>, block: u64, mut entry: Entry<P>, pinned: bool) {
@@ -140,6 +156,11 @@ impl<P: Clone> Index<P> {
             seat.touch();
         }
         Some(entry.payload.clone())
+    }
+
+    /// An entry's payload; counts nothing.
+    pub(crate) fn peek(&self, key: &BlockKey) -> Option<&P> {
+        Some(&self.objects.get(&key.object)?.blocks.get(&key.block)?.payload)
     }
 
     pub(crate) fn contains(&self, key: &BlockKey) -> bool {
@@ -223,6 +244,11 @@ impl<P: Clone> Index<P> {
     /// Notes bytes that are still taken although their entry went.
     pub(crate) fn lose(&mut self, bytes: u64) {
         self.lost += bytes;
+    }
+
+    /// Notes that the bytes that were still taken are free.
+    pub(crate) fn regain(&mut self) {
+        self.lost = 0;
     }
 
     /// How many blocks of an object are held.

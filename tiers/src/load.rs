@@ -5,19 +5,19 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::blocks::runs;
 use crate::disk::DiskTier;
 use crate::error::{ErrorKind, Result, TierError};
-use crate::flight::{Boarding, Follow, Lead};
-use crate::memory::MemoryRoom;
+use crate::flight::{Follow, Lead};
+use crate::memory::{MemoryRoom, MemoryTier};
 use crate::stats::{Counter, Figure};
 use crate::tier::Tier;
 use crate::tiers::Shared;
@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) versions: Arc<Versions>,
     pub(crate) object: Arc<ObjectVersion>,
     pub(crate) counter: Counter,
+    /// None where the memory tier is off or declines the origin.
+    pub(crate) memory: Option<Arc<MemoryTier>>,
     /// None where the disk tier is off or declines the origin.
     pub(crate) disk: Option<Arc<DiskTier>>,
 }
@@ -91,7 +93,7 @@ impl Load {
     /// Reads one block from the disk; gives the lead back if it is not there.
     fn read_stored_block(&self, disk: &DiskTier, lead: Lead) -> Option<Lead> {
         let block = lead.key.block;
-        let room = self.tiers.memory.reserve(self.len(block));
+        let room = self.room(block);
         let Some(bytes) = disk.read(&self.object, block, &self.counter) else { return Some(lead) };
         self.counter.add(Tier::Disk, Figure::Hits, u64::from(lead.is_asked));
         if let Some(room) = room {
@@ -108,11 +110,11 @@ impl Load {
         let cargo = self.stow(leads, permit);
         let options = GetOptions::new().with_range(Some(range.clone())).with_if_match(self.object.strong_e_tag());
         self.counter.add(Tier::Origin, Figure::Requests, 1);
-        let answer = timeout(self.tiers.settings.origin_timeout, self.origin.get_opts(&self.object.path, options)).await;
+        let answer = within(self.tiers.settings.origin_timeout, self.origin.get_opts(&self.object.path, options)).await;
         let answer = match answer {
-            Ok(Ok(result)) => self.checked(result, &range),
-            Ok(Err(error)) => Err(TierError::of_origin("read", &self.object.label, &self.object.path, &error)),
-            Err(_) => Err(self.silent()),
+            Some(Ok(result)) => self.checked(result, &range),
+            Some(Err(error)) => Err(TierError::of_origin("read", &self.object.label, &self.object.path, &error)),
+            None => Err(self.silent()),
         };
         match answer {
             Ok(result) => self.unload(result, cargo).await,
@@ -123,10 +125,9 @@ impl Load {
     /// Takes the answer to a request for blocks that came before the version was known; returns the blocks it will deliver.
     pub(crate) fn board(&self, delivered: &Range<u64>, permit: Option<OwnedSemaphorePermit>) -> Discovered {
         let whole = self.tiers.blocks.whole_in(delivered, self.object.size);
-        let leads: Vec<Lead> = whole
-            .map(|block| self.tiers.flights.join(self.tiers.key(&self.object, block), &self.tiers.memory))
-            .filter_map(|boarding| if let Boarding::Lead(lead) = boarding { Some(lead) } else { None })
-            .collect();
+        let mut desk = self.tiers.flights.desk(self.memory.as_deref());
+        let leads: Vec<Lead> = whole.filter_map(|block| desk.lead(self.tiers.key(&self.object, block))).collect();
+        drop(desk);
         Discovered(self.stow(leads, permit))
     }
 
@@ -139,9 +140,14 @@ impl Load {
         let stowed = leads.into_iter().map(|lead| {
             let len = self.len(lead.key.block);
             let share = permit.as_mut().and_then(|permit| permit.split(permits(len) as usize));
-            Cargo { room: self.tiers.memory.reserve(len), lead, permit: share }
+            Cargo { room: self.room(lead.key.block), lead, permit: share }
         });
         stowed.collect()
+    }
+
+    /// Room in memory for a block, if it takes one.
+    fn room(&self, block: u64) -> Option<MemoryRoom> {
+        self.memory.as_ref()?.reserve(self.len(block))
     }
 
     fn len(&self, block: u64) -> u64 {
@@ -181,11 +187,11 @@ impl Load {
         let mut at = range.start;
         let mut block = Vec::new();
         loop {
-            let mut chunk = match timeout(self.tiers.settings.origin_timeout, body.next()).await {
-                Ok(Some(Ok(chunk))) => chunk,
-                Ok(Some(Err(error))) => return Err(TierError::of_origin("read", &self.object.label, &self.object.path, &error)),
-                Ok(None) => break,
-                Err(_) => return Err(self.silent()),
+            let mut chunk = match within(self.tiers.settings.origin_timeout, body.next()).await {
+                Some(Some(Ok(chunk))) => chunk,
+                Some(Some(Err(error))) => return Err(TierError::of_origin("read", &self.object.label, &self.object.path, &error)),
+                Some(None) => break,
+                None => return Err(self.silent()),
             };
             self.counter.add(Tier::Origin, Figure::BytesRead, chunk.len() as u64);
             if at + chunk.len() as u64 > range.end {
@@ -267,12 +273,13 @@ impl Load {
         lead.land(Ok(bytes.clone()));
         if let (Some(disk), Ok(runtime)) = (&self.disk, tokio::runtime::Handle::try_current()) {
             let (disk, object, counter) = (Arc::clone(disk), Arc::clone(&self.object), self.counter.clone());
-            let writers = Arc::clone(&self.tiers.writers);
+            let (writers, task) = (Arc::clone(&self.tiers.writers), self.tiers.flights.begin());
             runtime.spawn(async move {
                 let writer = writers.acquire_owned().await;
                 spawn_blocking(move || {
                     disk.write(&object, block, &bytes, &counter);
-                    drop((lead, permit, writer));
+                    drop(disk);
+                    drop((lead, permit, writer, task));
                 });
             });
         }
@@ -296,9 +303,17 @@ impl Load {
     }
 }
 
+/// What a future gives, if it does so in time. Without a runtime there is no clock, and it may take as long as it likes.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::time::timeout(limit, future).await.ok(),
+        Err(_) => Some(future.await),
+    }
+}
+
 /// The reason of an error for an origin that did not answer.
-pub(crate) fn silence(timeout: std::time::Duration) -> String {
-    format!("no answer within {timeout:?}")
+pub(crate) fn silence(limit: Duration) -> String {
+    format!("no answer within {limit:?}")
 }
 
 /// The blocks that an answer will deliver.

@@ -36,7 +36,8 @@ impl TieredStore {
     /// As [`prefetch`](Self::prefetch), and a range that begins after the end of the object.
     pub async fn prefetch_ranges(&self, path: &Path, ranges: &[GetRange]) -> Result<u64> {
         self.refuse_uncached("prefetch", path)?;
-        let resolved = self.resolve(path, None).await?;
+        let Some(first) = ranges.first() else { return Ok(0) };
+        let resolved = self.resolve(path, self.first_bytes(path, Some(first))?).await?;
         let mut bytes = 0;
         for range in ranges {
             if resolved.object.size == 0 {
@@ -55,9 +56,11 @@ impl TieredStore {
         let wanted: Vec<u64> = self.tiers.blocks.of(&range).collect();
         for window in wanted.chunks(most) {
             for (block, bytes) in self.blocks(resolved, window).await? {
-                // A block that memory had has not passed the disk.
-                if tier == Some(Tier::Disk) {
-                    self.keep_on_disk(&resolved.object, block, bytes).await;
+                // A block that another reader's load or another tier had has not passed the tier.
+                match tier {
+                    Some(Tier::Disk) => self.keep_on_disk(&resolved.object, block, bytes).await,
+                    Some(Tier::Memory) => self.keep_in_memory(&resolved.object, block, bytes),
+                    _ => {}
                 }
             }
         }
@@ -129,7 +132,7 @@ impl TieredStore {
 
     fn refuse_off(&self, tier: Tier, path: &Path) -> Result<()> {
         let is_on = match tier {
-            Tier::Memory => self.tiers.memory.is_on(),
+            Tier::Memory => self.tiers.memory_for(&self.origin).is_some(),
             Tier::Disk => self.tiers.disk_for(&self.origin).is_some(),
             Tier::Origin => false,
         };

@@ -10,12 +10,11 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
-use tokio::time::timeout;
 
 use crate::blocks::Blocks;
 use crate::error::{ErrorKind, Result, TierError};
-use crate::flight::{Boarding, Follow, Lead};
-use crate::load::{Load, silence};
+use crate::flight::{Boarding, Desk, Follow, Lead};
+use crate::load::{Load, silence, within};
 use crate::settings::{StaleRead, VersionPolicy};
 use crate::stats::Figure;
 use crate::store::TieredStore;
@@ -60,8 +59,9 @@ impl TieredStore {
             Some(range) if !self.versions.knows(path) => self.discover(path, range, gate).await?,
             _ => self.revalidated(path).await?.into(),
         };
-        self.pin_version(Arc::clone(&resolved.object));
-        Ok(resolved)
+        let pinned = self.pin_version(Arc::clone(&resolved.object));
+        // Another read of this query may have settled on a version meanwhile.
+        Ok(if pinned.id == resolved.object.id { resolved } else { pinned.into() })
     }
 
     /// When this read, or the query that it belongs to, began: what the origin said since then is fresh.
@@ -74,7 +74,7 @@ impl TieredStore {
     }
 
     /// Keeps a version for the rest of the query, so that one query never sees two.
-    fn pin_version(&self, object: Arc<ObjectVersion>) -> Arc<ObjectVersion> {
+    pub(crate) fn pin_version(&self, object: Arc<ObjectVersion>) -> Arc<ObjectVersion> {
         match &self.scope {
             Some(scope) => Arc::clone(scope.versions.lock().entry(object.path.clone()).or_insert(object)),
             None => object,
@@ -113,6 +113,7 @@ impl TieredStore {
                 Ok(observed.object)
             }
             Err(error) => {
+                self.count_failure(&error);
                 if error.kind() == ErrorKind::NotFound {
                     self.tiers.drop_blocks(&self.versions.forget(path));
                 }
@@ -121,14 +122,21 @@ impl TieredStore {
         }
     }
 
+    /// Counts a request that failed, unless the answer is a sound one, as that there is no such object.
+    pub(crate) fn count_failure(&self, error: &TierError) {
+        use ErrorKind::{PermissionDenied, Unauthenticated, Unreachable};
+        let is_failure = matches!(error.kind(), Unreachable | PermissionDenied | Unauthenticated);
+        self.counter.add(Tier::Origin, Figure::LoadErrors, u64::from(is_failure));
+    }
+
     /// One request to the origin, counted, within the time-out.
     pub(crate) async fn ask(&self, operation: &'static str, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.counter.add(Tier::Origin, Figure::Requests, 1);
         let limit = self.tiers.settings.origin_timeout;
-        match timeout(limit, self.origin.store.get_opts(path, options)).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(TierError::of_origin(operation, &self.origin.label, path, &error)),
-            Err(_) => {
+        match within(limit, self.origin.store.get_opts(path, options)).await {
+            Some(Ok(result)) => Ok(result),
+            Some(Err(error)) => Err(TierError::of_origin(operation, &self.origin.label, path, &error)),
+            None => {
                 let location = format!("{}/{path}", self.origin.label);
                 Err(TierError::new(Tier::Origin, operation, location, ErrorKind::Unreachable, silence(limit)))
             }
@@ -156,7 +164,7 @@ impl TieredStore {
         let result = match self.ask("read", path, GetOptions::new().with_range(Some(range.clone()))).await {
             Ok(result) => result,
             Err(error) => {
-                let found = self.empty_object(path, &range, error).await;
+                let found = self.empty_object(path, &range, error).await.inspect_err(|error| self.count_failure(error));
                 drop(gate);
                 drop(sender.send(found.map(Resolved::from)));
                 return;
@@ -168,6 +176,7 @@ impl TieredStore {
         if result.range != (range.start..range.end.min(result.meta.size)) {
             let reason = format!("asked for bytes {range:?} of {}, the answer holds {:?}", result.meta.size, result.range);
             let error = TierError::new(Tier::Origin, "read", observed.object.location(), ErrorKind::Unreachable, reason);
+            self.count_failure(&error);
             drop(sender.send(Err(error)));
             return;
         }
@@ -196,6 +205,7 @@ impl TieredStore {
             versions: Arc::clone(&self.versions),
             object: Arc::clone(object),
             counter: self.counter.clone(),
+            memory: self.tiers.memory_for(&self.origin).map(Arc::clone),
             disk: self.tiers.disk_for(&self.origin).map(Arc::clone),
         }
     }
@@ -204,7 +214,11 @@ impl TieredStore {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             TierError::new(Tier::Origin, "read", location, ErrorKind::Invalid, "the tiers need a tokio runtime, and there is none here")
         })?;
-        drop(runtime.spawn(task));
+        let running = self.tiers.flights.begin();
+        drop(runtime.spawn(async move {
+            task.await;
+            drop(running);
+        }));
         Ok(())
     }
 
@@ -228,30 +242,44 @@ impl TieredStore {
     /// Puts what memory holds into `have`, starts a load of what nobody loads yet, and returns what to wait for.
     fn boarded(&self, resolved: &Resolved, wanted: &[u64], have: &mut BTreeMap<u64, Bytes>) -> Result<Vec<(u64, Follow)>> {
         let object = &resolved.object;
-        let (mut waits, mut leads, mut tally) = (Vec::new(), Vec::new(), Tally::default());
+        let memory = self.tiers.memory_for(&self.origin);
+        let (mut waits, mut absent, mut tally) = (Vec::new(), Vec::new(), Tally::default());
         for &block in wanted {
             if let Some(follow) = resolved.discovered.lock().remove(&block) {
                 tally.discovered += 1;
                 waits.push((block, follow));
-                continue;
-            }
-            let key = self.tiers.key(object, block);
-            let boarding = match self.tiers.memory.get(&key) {
-                Some(bytes) => Boarding::Present(bytes),
-                None => self.tiers.flights.join(key, &self.tiers.memory),
-            };
-            tally.note(&boarding);
-            match boarding {
-                Boarding::Present(bytes) => drop(have.insert(block, bytes)),
-                Boarding::Follow(follow) => waits.push((block, follow)),
-                Boarding::Lead(lead) => {
-                    waits.push((block, lead.follow()));
-                    leads.push(lead);
-                }
+            } else if let Some(bytes) = memory.and_then(|memory| memory.get(&self.tiers.key(object, block))) {
+                tally.hit(&bytes);
+                have.insert(block, bytes);
+            } else {
+                absent.push(block);
             }
         }
+        let ahead = self.ahead(object, wanted);
+        let mut leads = Vec::new();
+        if !absent.is_empty() {
+            // All at once, so that the runs of two readers that come at the same time do not cut each other up.
+            let mut desk = self.tiers.flights.desk(memory.map(|memory| &**memory));
+            for block in absent {
+                match desk.join(self.tiers.key(object, block)) {
+                    Boarding::Present(bytes) => {
+                        tally.hit(&bytes);
+                        have.insert(block, bytes);
+                    }
+                    Boarding::Follow(follow) => {
+                        tally.waits += 1;
+                        waits.push((block, follow));
+                    }
+                    Boarding::Lead(lead) => {
+                        tally.leads += 1;
+                        waits.push((block, lead.follow()));
+                        leads.push(lead);
+                    }
+                }
+            }
+            self.read_ahead(object, ahead, &mut desk, &mut leads);
+        }
         self.count(&tally);
-        self.read_ahead(object, wanted, &mut leads);
         if !leads.is_empty() {
             let load = self.load(object);
             self.spawn(&object.location(), async move { load.run(leads).await })?;
@@ -260,7 +288,7 @@ impl TieredStore {
     }
 
     fn count(&self, tally: &Tally) {
-        let memory = u64::from(self.tiers.memory.is_on());
+        let memory = u64::from(self.tiers.memory_for(&self.origin).is_some());
         let disk = u64::from(self.tiers.disk_for(&self.origin).is_some());
         self.counter.add(Tier::Memory, Figure::Hits, tally.hits);
         self.counter.add(Tier::Memory, Figure::BytesRead, tally.hit_bytes);
@@ -270,20 +298,24 @@ impl TieredStore {
         self.counter.add(self.tiers.first_tier(&self.origin), Figure::Waits, tally.waits);
     }
 
-    /// Adds the blocks after the last one to a load, if the object is being read in order and they are not here yet.
-    fn read_ahead(&self, object: &Arc<ObjectVersion>, wanted: &[u64], leads: &mut Vec<Lead>) {
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return };
+    /// The blocks to read ahead, if the object is being read in order.
+    fn ahead(&self, object: &ObjectVersion, wanted: &[u64]) -> Range<u64> {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return 0..0 };
         let after = last + 1;
-        if !object.is_read_in_order(*first, after) || leads.last().is_none_or(|lead| lead.key.block != *last) {
-            return;
+        if !object.is_read_in_order(*first, after) {
+            return 0..0;
         }
         let total = object.size.div_ceil(self.tiers.blocks.bytes);
-        for block in after..total.min(after + self.most_ahead()) {
-            let key = self.tiers.key(object, block);
-            if self.tiers.memory.contains(&key) {
-                break;
+        after..total.min(after + self.most_ahead())
+    }
+
+    /// Adds blocks to a load whose last block they follow, up to the first one that is here or on its way.
+    fn read_ahead(&self, object: &ObjectVersion, ahead: Range<u64>, desk: &mut Desk<'_>, leads: &mut Vec<Lead>) {
+        for block in ahead {
+            if leads.last().is_none_or(|lead| lead.key.block + 1 != block) {
+                return;
             }
-            let Boarding::Lead(mut lead) = self.tiers.flights.join(key, &self.tiers.memory) else { break };
+            let Some(mut lead) = desk.lead(self.tiers.key(object, block)) else { return };
             lead.is_asked = false;
             leads.push(lead);
         }
@@ -291,10 +323,10 @@ impl TieredStore {
 
     /// Blocks to read ahead: no more than an eighth of the tier that will hold them.
     fn most_ahead(&self) -> u64 {
-        let limit = match (self.tiers.memory.is_on(), self.tiers.disk_for(&self.origin)) {
-            (true, _) => self.tiers.memory.holdings().limit_bytes,
-            (false, Some(disk)) => disk.holdings().limit_bytes,
-            (false, None) => 0,
+        let limit = match (self.tiers.memory_for(&self.origin), self.tiers.disk_for(&self.origin)) {
+            (Some(memory), _) => memory.holdings().limit_bytes,
+            (None, Some(disk)) => disk.holdings().limit_bytes,
+            (None, None) => 0,
         };
         self.tiers.settings.read_ahead_bytes.min(limit / 8) / self.tiers.blocks.bytes
     }
@@ -347,15 +379,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, boarding: &Boarding) {
-        match boarding {
-            Boarding::Present(bytes) => {
-                self.hits += 1;
-                self.hit_bytes += bytes.len() as u64;
-            }
-            Boarding::Follow(_) => self.waits += 1,
-            Boarding::Lead(_) => self.leads += 1,
-        }
+    fn hit(&mut self, bytes: &Bytes) {
+        self.hits += 1;
+        self.hit_bytes += bytes.len() as u64;
     }
 }
 

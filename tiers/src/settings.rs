@@ -11,6 +11,9 @@ use object_store::path::Path;
 use crate::error::{ErrorKind, Result, TierError};
 use crate::tier::Tier;
 
+/// Largest block.
+pub(crate) const MOST_BLOCK_BYTES: u64 = 64 << 20;
+
 /// Sizes, limits and directories of a set of tiers. All sizes are in bytes.
 ///
 /// ```
@@ -36,7 +39,7 @@ pub struct Settings {
     pub read_ahead_bytes: u64,
     /// Whole objects up to this size that are put are kept in the tiers too. Default 8 MiB.
     pub write_through_bytes: u64,
-    /// How long the origin may be silent, before its answer or in the middle of it. Default 30 s.
+    /// How long the origin may be silent, before its answer (its client's own retries included) or in the middle of it. Default 30 s.
     pub origin_timeout: Duration,
     /// Whether a known version is served when the origin cannot be reached to ask for the present one. Default false.
     pub serve_stale_on_error: bool,
@@ -112,7 +115,7 @@ impl Settings {
     /// [`ErrorKind::Invalid`], naming the setting.
     pub(crate) fn checked(mut self) -> Result<Self> {
         let refused = |tier: Tier, what: String| Err(TierError::new(tier, "open", "settings", ErrorKind::Invalid, what));
-        if !(4 << 10..=64 << 20).contains(&self.block_bytes) {
+        if !(4 << 10..=MOST_BLOCK_BYTES).contains(&self.block_bytes) {
             return refused(Tier::Origin, format!("block_bytes = {} is not between 4 KiB and 64 MiB", self.block_bytes));
         }
         if self.in_flight_bytes < self.block_bytes {
@@ -160,7 +163,8 @@ pub struct Origin {
     pub(crate) label: Arc<str>,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) policy: PolicyFn,
-    pub(crate) is_local: bool,
+    /// Cache tiers that take no blocks of it, by their place in [`TIERS`](crate::TIERS).
+    declined: [bool; 2],
 }
 
 impl Origin {
@@ -169,7 +173,7 @@ impl Origin {
     /// `label` names it in errors, statistics and the keys of the blocks, e.g. `s3://bucket`: it must be the same for the same store
     /// and must hold no secret. Nothing else of the store's configuration is ever printed.
     pub fn new(label: impl Into<Arc<str>>, store: Arc<dyn ObjectStore>) -> Self {
-        Self { label: label.into(), store, policy: Arc::new(|_| VersionPolicy::Revalidate), is_local: false }
+        Self { label: label.into(), store, policy: Arc::new(|_| VersionPolicy::Revalidate), declined: [false; 2] }
     }
 
     /// With a policy for each path.
@@ -179,15 +183,27 @@ impl Origin {
     }
 
     /// Says that the origin is a local directory: the disk tier then declines it, since a second copy on a disk saves nothing.
-    pub fn local(mut self) -> Self {
-        self.is_local = true;
+    pub fn local(self) -> Self {
+        self.without(Tier::Disk)
+    }
+
+    /// Without a cache tier. Stores of the same label with different tiers may lie side by side, e.g. one for each table.
+    pub fn without(mut self, tier: Tier) -> Self {
+        if let Some(declined) = self.declined.get_mut(tier as usize) {
+            *declined = true;
+        }
         self
+    }
+
+    /// Whether a cache tier may take blocks of it.
+    pub(crate) fn takes(&self, tier: Tier) -> bool {
+        self.declined.get(tier as usize) == Some(&false)
     }
 }
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Origin").field("label", &self.label).field("is_local", &self.is_local).finish_non_exhaustive()
+        f.debug_struct("Origin").field("label", &self.label).field("declined", &self.declined).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,9 @@ use object_store::path::Path;
 use crate::tier::{TIERS, Tier};
 
 /// What is counted, for each tier. Blocks are the unit of hits, misses and waits.
+///
+/// At the first tier that is on, hits, misses and waits add up to the blocks asked for; the next tier is asked for what that one
+/// missed. Blocks that are read ahead are asked for by nobody: they show in the origin's figures only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
     /// Blocks that this tier served. For the origin: blocks that it sent.
@@ -17,7 +20,7 @@ pub enum Figure {
     Misses,
     /// Blocks that a reader got from a load that another reader had started; counted at the first tier that is on.
     Waits,
-    /// Requests sent; origin only.
+    /// Requests sent; origin only. A listing counts once however many pages it has, a deletion once for each object.
     Requests,
     /// Bytes served from memory, read from the disk, or received from the origin.
     BytesRead,

@@ -27,7 +27,7 @@ use crate::write::TieredUpload;
 
 /// An [`ObjectStore`] that reads through memory and disk tiers and writes through to its origin. Cheap to clone.
 ///
-/// Reads need a tokio runtime. The attributes of a [`GetResult`] are those that the origin gave with the last `head` or `get` that reached
+/// Reads need a tokio runtime with time enabled. The attributes of a [`GetResult`] are those that the origin gave with the last `head` or `get` that reached
 /// it; they are empty for a version that only the disk tier has told of.
 #[derive(Clone)]
 pub struct TieredStore {
@@ -52,7 +52,7 @@ impl TieredStore {
 
     /// The same store for one query: what it reads is also counted in `figures`, and it sees one version of each object throughout.
     ///
-    /// The version is the one present at the first read. When such an object is replaced before the query has read all it needs, the
+    /// The version is the one present at the first read or `head`. When such an object is replaced before the query has read all it needs, the
     /// next block that must come from the origin is an error of kind [`ErrorKind::Precondition`]; bytes of two versions are never mixed.
     pub fn scoped(&self, figures: Arc<ReadFigures>) -> Self {
         let counter = Counter { total: Arc::clone(&self.tiers.figures), scope: Some(figures) };
@@ -67,13 +67,14 @@ impl TieredStore {
 
     /// Whether any tier takes blocks of this origin.
     fn is_tiered(&self) -> bool {
-        self.tiers.memory.is_on() || self.tiers.disk_for(&self.origin).is_some()
+        self.tiers.memory_for(&self.origin).is_some() || self.tiers.disk_for(&self.origin).is_some()
     }
 
     /// A request that goes straight to the origin; its bytes are counted as they come.
     async fn pass_through(&self, path: &Path, options: GetOptions) -> Result<GetResult, TierError> {
         let is_head = options.head;
-        let result = self.ask(if is_head { "head" } else { "read" }, path, options).await?;
+        let result = self.ask(if is_head { "head" } else { "read" }, path, options).await;
+        let result = result.inspect_err(|error| self.count_failure(error))?;
         let GetResult { payload, meta, range, attributes } = result;
         let payload = match payload {
             GetResultPayload::Stream(body) => {
@@ -97,7 +98,7 @@ impl TieredStore {
             Some(object) => object,
             None => {
                 let head = GetOptions { range: None, head: true, ..options.clone() };
-                self.head(path, head).await?
+                self.pin_version(self.head(path, head).await?)
             }
         };
         if let Some(meta) = &object.meta {
@@ -131,7 +132,7 @@ impl TieredStore {
     }
 
     /// Bytes to ask for where no version is known; none where only a `head` can tell which they are.
-    fn first_bytes(&self, path: &Path, range: Option<&GetRange>) -> Result<Option<Range<u64>>, TierError> {
+    pub(crate) fn first_bytes(&self, path: &Path, range: Option<&GetRange>) -> Result<Option<Range<u64>>, TierError> {
         let most = self.tiers.settings.request_bytes;
         match range {
             None => Ok(Some(0..most)),
@@ -185,7 +186,7 @@ impl TieredStore {
     async fn head_result(&self, path: &Path, options: GetOptions) -> Result<GetResult, TierError> {
         let object = match self.known(path) {
             Some(object) => object,
-            None => self.head(path, options.clone()).await?,
+            None => self.pin_version(self.head(path, options.clone()).await?),
         };
         let Some(meta) = object.meta.clone() else {
             return Err(self.error(ErrorKind::Unreachable, path, "the origin did not describe the object".into()));
@@ -202,12 +203,14 @@ impl TieredStore {
     /// Listings go to the origin; what they show confirms what is known.
     fn observed(
         &self,
+        prefix: Option<&Path>,
         listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
     ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.counter.add(Tier::Origin, Figure::Requests, 1);
         let (versions, asked_at, label) = (Arc::clone(&self.versions), Instant::now(), Arc::clone(&self.origin.label));
+        let prefix = prefix.cloned().unwrap_or_default();
         let observed = listed.inspect_ok(move |meta| versions.observe_listed(asked_at, meta));
-        observed.map_err(move |error| TierError::of_origin("list", &label, &Path::default(), &error).into()).boxed()
+        observed.map_err(move |error| TierError::of_origin("list", &label, &prefix, &error).into()).boxed()
     }
 }
 
@@ -290,11 +293,11 @@ impl ObjectStore for TieredStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.observed(self.origin.store.list(prefix))
+        self.observed(prefix, self.origin.store.list(prefix))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.observed(self.origin.store.list_with_offset(prefix, offset))
+        self.observed(prefix, self.origin.store.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
 impl Tiers {
     /// Opens the tiers. The disk tier takes in what earlier processes left in its directory.
     ///
-    /// Blocks the thread while it lists the directory: about 20 µs for each entry.
+    /// Blocks the thread while it lists the directory: less than 0.1 ms for each entry.
     ///
     /// # Errors
     /// A setting that cannot be used, or a cache directory that cannot be made or locked.
@@ -187,7 +187,12 @@ impl Shared {
 
     /// The disk tier, if it is on and takes blocks of such an origin.
     pub(crate) fn disk_for(&self, origin: &Origin) -> Option<&Arc<DiskTier>> {
-        self.disk.as_ref().filter(|disk| disk.is_on() && !origin.is_local)
+        self.disk.as_ref().filter(|disk| disk.is_on() && origin.takes(Tier::Disk))
+    }
+
+    /// The memory tier, if it is on and takes blocks of such an origin.
+    pub(crate) fn memory_for(&self, origin: &Origin) -> Option<&Arc<MemoryTier>> {
+        Some(&self.memory).filter(|memory| memory.is_on() && origin.takes(Tier::Memory))
     }
 
     pub(crate) fn drop_blocks(&self, objects: &[Arc<ObjectVersion>]) -> u64 {
@@ -199,10 +204,10 @@ impl Shared {
 
     /// The tier that readers ask first: it counts what cannot be told to belong to one tier.
     pub(crate) fn first_tier(&self, origin: &Origin) -> Tier {
-        match (self.memory.is_on(), self.disk_for(origin)) {
-            (true, _) => Tier::Memory,
-            (false, Some(_)) => Tier::Disk,
-            (false, None) => Tier::Origin,
+        match (self.memory_for(origin), self.disk_for(origin)) {
+            (Some(_), _) => Tier::Memory,
+            (None, Some(_)) => Tier::Disk,
+            (None, None) => Tier::Origin,
         }
     }
 

@@ -236,11 +236,13 @@ impl Versions {
         let record = records.record(&meta.location);
         if asked.epoch != (epoch, record.epoch) {
             // It was invalidated meanwhile: the answer serves this read, and nothing is remembered of it.
-            return Observed { object: Arc::new(ObjectVersion::new(&self.label, meta, attributes)), superseded: Vec::new() };
+            let object = Arc::new(ObjectVersion::new(&self.label, meta, attributes));
+            object.retire();
+            return Observed { object, superseded: Vec::new() };
         }
         let same = record.objects().find(|object| object.is_same(&meta)).map(Arc::clone);
         let object = match same {
-            Some(object) if object.meta.is_some() && (attributes.is_empty() || object.attributes == attributes) => object,
+            Some(object) if object.meta.as_ref() == Some(&meta) && object.attributes == attributes => object,
             Some(object) => Arc::new(object.described(meta, attributes)),
             None => Arc::new(ObjectVersion::new(&self.label, meta, attributes)),
         };
@@ -284,7 +286,8 @@ impl Versions {
         Some(object)
     }
 
-    /// Takes in a version found on the disk at start.
+    /// Takes in a version found on the disk at start; to be called in the order of writing, so that the last one holds. An earlier one of
+    /// the same path is retired.
     pub(crate) fn restore(&self, meta: ObjectMeta) -> Arc<ObjectVersion> {
         let mut records = self.records.lock();
         let record = records.record(&meta.location);
@@ -295,11 +298,9 @@ impl Versions {
             return record.restore_written(&self.label, &meta, tag);
         }
         let object = Arc::new(ObjectVersion::new(&self.label, meta, Attributes::new()));
-        if record.current.is_none() {
-            record.current = Some(Known { object: Arc::clone(&object), confirmed: None });
-        } else {
-            object.retire();
-        }
+        record.objects().for_each(|old| old.retire());
+        record.written = None;
+        record.current = Some(Known { object: Arc::clone(&object), confirmed: None });
         object
     }
 
@@ -342,12 +343,10 @@ impl Record {
         if let Some(written) = self.written.as_ref().filter(|written| written.is_same(meta)) {
             return Arc::clone(written);
         }
+        self.objects().for_each(|old| old.retire());
         let object = Arc::new(ObjectVersion::written(label, &meta.location, tag.to_owned(), meta.size));
-        if self.written.is_none() {
-            self.written = Some(Arc::clone(&object));
-        } else {
-            object.retire();
-        }
+        self.current = None;
+        self.written = Some(Arc::clone(&object));
         object
     }
 

@@ -66,10 +66,17 @@ impl TieredStore {
     }
 
     async fn fill_block(&self, object: &Arc<ObjectVersion>, block: u64, bytes: Bytes) {
-        if let Some(room) = self.tiers.memory.reserve(bytes.len() as u64) {
-            room.fill(object, block, bytes.clone());
-        }
+        self.keep_in_memory(object, block, bytes.clone());
         self.keep_on_disk(object, block, bytes).await;
+    }
+
+    /// Puts a block into the memory tier, if that takes blocks of this origin and does not have it.
+    pub(crate) fn keep_in_memory(&self, object: &Arc<ObjectVersion>, block: u64, bytes: Bytes) {
+        let key = self.tiers.key(object, block);
+        let memory = self.tiers.memory_for(&self.origin).filter(|memory| !memory.contains(&key));
+        if let Some(room) = memory.and_then(|memory| memory.reserve(bytes.len() as u64)) {
+            room.fill(object, block, bytes);
+        }
     }
 
     /// Writes a block to the disk tier, if that takes blocks of this origin.

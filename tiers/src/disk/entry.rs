@@ -16,6 +16,7 @@ use chrono::DateTime;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use crate::settings::MOST_BLOCK_BYTES;
 use crate::versions::ObjectVersion;
 
 const MAGIC: &[u8; 8] = b"OSTIERS1";
@@ -124,6 +125,9 @@ impl Header {
         let payload_len = from.u64()?;
         let payload_crc = from.u32()?;
         let [block_bytes, block, size, modified] = [from.u64()?, from.u64()?, from.u64()?, from.u64()?];
+        if block_bytes > MOST_BLOCK_BYTES || payload_len > block_bytes {
+            return None;
+        }
         let origin = from.text()?;
         let location = Path::parse(from.text()?).ok()?;
         let (e_tag, version) = (from.optional()?, from.optional()?);
@@ -148,7 +152,7 @@ pub(crate) fn write(path: &FilePath, header: &Header, payload: &[u8]) -> io::Res
 pub(crate) fn read(path: &FilePath, object: &ObjectVersion, block: u64) -> Result<Bytes, Unreadable> {
     let mut file = File::open(path)?;
     let (header, _) = Header::read(&mut file)?;
-    if !header.is_of(object, block) || header.payload_len > header.block_bytes {
+    if !header.is_of(object, block) {
         return Err(Unreadable::Corrupt);
     }
     let mut payload = Vec::with_capacity(header.payload_len as usize + 1);

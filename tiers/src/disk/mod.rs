@@ -24,7 +24,7 @@ use self::directory::{Directory, Found};
 use self::entry::{Header, Unreadable};
 use crate::blocks::BlockKey;
 use crate::error::{ErrorKind, Result, TierError};
-use crate::index::{Index, Inserted};
+use crate::index::{Index, Inserted, Restored, Room};
 use crate::settings::DiskSettings;
 use crate::stats::{Counter, EntryRow, Figure, Holdings, ReadFigures};
 use crate::tier::Tier;
@@ -62,7 +62,7 @@ struct Problem {
 impl DiskTier {
     /// Opens the directory and takes in the entries of earlier processes, newest first, as far as the limit allows.
     ///
-    /// Reads the header of each entry: about 20 µs for each on a warm disk. `restore` gives the version of an origin's object.
+    /// Reads the header of each entry: less than 0.1 ms for each on a warm disk. `restore` gives the version of an origin's object.
     pub(crate) fn open(
         settings: &DiskSettings,
         block_bytes: u64,
@@ -85,26 +85,29 @@ impl DiskTier {
         Ok(tier)
     }
 
+    /// Takes entries in, oldest first, so that the newest stay where not all fit.
     fn take_in(&self, found: Vec<Found>, mut restore: impl FnMut(&str, ObjectMeta) -> Arc<ObjectVersion>) {
         let directory = self.directory();
-        for Found { number, written_at } in found.into_iter().rev() {
-            let is_held = match entry::read_header(&directory.file(number)) {
-                Ok(header) if header.block_bytes == self.block_bytes => {
-                    let object = restore(&header.origin, header.meta.clone());
-                    let charge = header.charge();
-                    object.is_live() && self.index.lock().restore(&object, header.block, Stored { number, charge }, charge, written_at)
-                }
-                Ok(_) => false,
-                Err(Unreadable::Corrupt) => {
-                    self.figures.add(Tier::Disk, Figure::Corrupt, 1);
-                    false
-                }
-                Err(_) => false,
-            };
+        let mut index = self.index.lock();
+        for Found { number, written_at } in found {
+            let header = entry::read_header(&directory.file(number));
+            if matches!(header, Err(Unreadable::Corrupt)) {
+                self.figures.add(Tier::Disk, Figure::Corrupt, 1);
+            }
+            let mut gone = Vec::new();
+            let is_held = header.ok().filter(|header| header.block_bytes == self.block_bytes).is_some_and(|header| {
+                let object = restore(&header.origin, header.meta.clone());
+                let charge = header.charge();
+                let restored = Restored { payload: Stored { number, charge }, charge, loaded_at: written_at };
+                index.restore(&object, header.block, restored, &mut gone)
+            });
+            self.remove_files(&mut index, &gone);
             if !is_held {
                 directory.remove(number);
             }
         }
+        let retired = index.remove_retired();
+        self.remove_files(&mut index, &retired);
     }
 
     fn directory(&self) -> Arc<Directory> {
@@ -143,13 +146,11 @@ impl DiskTier {
         None
     }
 
-    /// Removes an entry that could not be read, unless another one has taken its place.
+    /// Removes an entry that could not be read, unless it went meanwhile, or went and was written anew.
     fn drop_entry(&self, key: BlockKey, stored: Stored) {
         let mut index = self.index.lock();
-        if let Some(removed) = index.remove(key) {
-            self.remove_files(&mut index, &[removed]);
-        }
-        if index.contains(&key) {
+        if index.peek(&key).is_some_and(|present| present.number == stored.number) {
+            index.remove(key);
             self.remove_files(&mut index, &[stored]);
         }
     }
@@ -193,7 +194,7 @@ impl DiskTier {
         }
     }
 
-    fn make_room(&self, charge: u64) -> Option<crate::index::Room> {
+    fn make_room(&self, charge: u64) -> Option<Room> {
         let mut gone = Vec::new();
         let mut index = self.index.lock();
         let room = index.reserve(charge, &mut gone);
@@ -228,6 +229,7 @@ impl DiskTier {
         }
         let mut index = self.index.lock();
         drop(index.clear());
+        index.regain();
         *self.directory.write() = Arc::new(directory);
         true
     }

@@ -7,13 +7,18 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use object_store_tiers::{Tiers, VersionPolicy};
 
-use crate::support::{BLOCK, COMBINATIONS, Content, bytes, origins, put, range, store, whole};
+use crate::support::{BLOCK, COMBINATIONS, Combination, Content, bytes, origins, put, range, store, whole};
 
 /// Runs `check` on every combination over every origin, each with a fresh set of tiers and a prefix of its own.
 async fn everywhere<F: Future<Output = ()>>(check: impl Fn(Arc<dyn ObjectStore>, String) -> F) {
     for (label, origin, _keep) in origins().await {
         for combination in COMBINATIONS {
-            for policy in [VersionPolicy::Immutable, VersionPolicy::Revalidate, VersionPolicy::NoCache] {
+            let policies = match combination {
+                Combination::None => vec![VersionPolicy::Revalidate],
+                Combination::Both => vec![VersionPolicy::Immutable, VersionPolicy::Revalidate, VersionPolicy::NoCache],
+                _ => vec![VersionPolicy::Immutable, VersionPolicy::Revalidate],
+            };
+            for policy in policies {
                 let folder = tempfile::tempdir().unwrap();
                 let tiers = Tiers::open(combination.settings(folder.path())).unwrap();
                 let tiered: Arc<dyn ObjectStore> = Arc::new(store(&tiers, label, Arc::clone(&origin), policy));

@@ -64,11 +64,14 @@ async fn run(seed: u64, folder: &FilePath) -> Outcome {
     for step in 0..6 {
         let faults = (0..4).map(|_| fault(&mut dice, seed * 100 + step)).collect();
         *origin.faults.lock() = faults;
+        origin.replaced.lock().clear();
         let before = whole(&*inner, "a").await.unwrap();
         let read = act(&tiered, &origin, &mut dice, seed * 1000 + step).await;
         let after = whole(&*inner, "a").await.unwrap();
-        history.push(after.clone());
-        let allowed = if policy == VersionPolicy::Immutable { history.clone() } else { vec![before, after] };
+        let mut seen: Vec<_> = origin.replaced.lock().iter().cloned().map(Content).collect();
+        seen.extend([before, after]);
+        history.extend(seen.iter().cloned());
+        let allowed = if policy == VersionPolicy::Immutable { history.clone() } else { seen };
         match read {
             Some(Ok(read)) => {
                 assert!(read.is_in(&allowed), "seed {seed} step {step} {combination:?} {policy:?}: {read:?}, allowed {allowed:?}");
@@ -84,6 +87,7 @@ async fn run(seed: u64, folder: &FilePath) -> Outcome {
     // Loads of readers that went away may still be about to fail.
     tiers.settled().await;
     origin.faults.lock().clear();
+    history.push(whole(&*inner, "a").await.unwrap());
     let read = whole(&tiered, "a").await;
     let read = match read {
         // An immutable object that was replaced is an error once, and then read anew.

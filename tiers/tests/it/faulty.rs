@@ -61,6 +61,8 @@ pub(crate) struct Faulty {
     pub(crate) is_offline: AtomicBool,
     /// Whether answers lack the ETag, as those of some servers.
     pub(crate) hides_e_tags: AtomicBool,
+    /// What objects were replaced by.
+    pub(crate) replaced: Mutex<Vec<Bytes>>,
     /// The ranges and conditions of the requests, in order.
     pub(crate) asked: Mutex<Vec<GetOptions>>,
 }
@@ -77,6 +79,7 @@ impl Faulty {
             bytes: AtomicU64::new(0),
             is_offline: AtomicBool::new(false),
             hides_e_tags: AtomicBool::new(false),
+            replaced: Mutex::default(),
             asked: Mutex::default(),
         })
     }
@@ -158,7 +161,10 @@ impl ObjectStore for Faulty {
         match &fault {
             Some(Fault::Busy) => return Err(broken("503 Slow Down")),
             Some(Fault::Hung) => std::future::pending().await,
-            Some(Fault::Replaced(bytes)) => drop(self.inner.put_opts(location, bytes.clone().into(), PutOptions::default()).await?),
+            Some(Fault::Replaced(bytes)) => {
+                self.replaced.lock().push(bytes.clone());
+                drop(self.inner.put_opts(location, bytes.clone().into(), PutOptions::default()).await?);
+            }
             _ => {}
         }
         let mut result = self.inner.get_opts(location, options).await?;

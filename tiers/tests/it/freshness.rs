@@ -109,6 +109,27 @@ async fn one_query_sees_one_version_or_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_query_was_told_of_an_object_is_what_it_reads() {
+    let s = setup(VersionPolicy::Revalidate, |s| s).await;
+    let query = s.tiered.scoped(Arc::new(ReadFigures::new()));
+    let told = query.head(&Path::from("a")).await.unwrap();
+    put(&*s.inner, "a", &bytes(2, 9000)).await;
+    assert_eq!(query.head(&Path::from("a")).await.unwrap(), told);
+    assert!(matches!(whole(&query, "a").await, Err(Error::Precondition { .. })));
+    // Readers of one query that begin at the same time agree, whatever the origin says to each.
+    for round in 3..13 {
+        let query = s.tiered.scoped(Arc::new(ReadFigures::new()));
+        let data = bytes(round, 9000);
+        let replace = put(&*s.inner, "a", &data);
+        let reads = futures::future::join_all((0..8).map(|_| whole(&query, "a")));
+        let (reads, ()) = futures::future::join(reads, replace).await;
+        let mut read: Vec<_> = reads.into_iter().filter_map(Result::ok).collect();
+        read.dedup();
+        assert!(read.len() <= 1, "round {round}: {read:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_object_replaced_in_mid_read_is_an_error_also_where_the_server_heeds_no_condition() {
     for (policy, hides_e_tags) in [(VersionPolicy::Immutable, false), (VersionPolicy::Immutable, true)] {
         let s = setup(policy, |s| s).await;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store_tiers::{ErrorKind, Figure, Settings, Tier, TieredStore, Tiers, VersionPolicy};
+use object_store_tiers::{ErrorKind, Figure, Origin, Settings, Tier, TieredStore, Tiers, VersionPolicy};
 
+use crate::faulty::Faulty;
 use crate::support::{BLOCK, Combination, both, bytes, figure, put, range, row, store, whole};
 
 /// Bytes of all files below a folder.
@@ -242,6 +243,7 @@ async fn pins_beyond_the_limit_are_refused_and_so_is_a_limit_below_the_pins() {
     // What does not fit beside the pins passes by, and is right.
     assert_eq!(whole(&tiered, "5").await.unwrap(), bytes(5, 8 * BLOCK as usize));
     assert!(row(&tiers, Tier::Memory).used_bytes <= 20 * BLOCK);
+    tiers.settled().await;
     tiers.clear(Tier::Memory);
     assert_eq!((row(&tiers, Tier::Memory).used_bytes, row(&tiers, Tier::Memory).pinned_bytes), (0, 0));
     whole(&tiered, "0").await.unwrap();
@@ -262,6 +264,7 @@ async fn limits_and_switches_work_at_once() {
     assert!(!row(&tiers, Tier::Memory).on);
     assert_eq!(tiers.switch(Tier::Memory, true).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(whole(&tiered, "1").await.unwrap(), bytes(1, 8 * BLOCK as usize));
+    tiers.settled().await;
     tiers.set_limit(Tier::Memory, 20 * BLOCK).unwrap();
     tiers.switch(Tier::Disk, false).unwrap();
     tiers.clear(Tier::Disk);
@@ -273,14 +276,44 @@ async fn limits_and_switches_work_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_store_over_the_same_tiers_may_decline_some_of_them() {
+    let inner: Arc<dyn ObjectStore> = filled(4, 8 * BLOCK as usize).await;
+    let folder = tempfile::tempdir().unwrap();
+    let tiers = Tiers::open(both(folder.path())).unwrap();
+    let origin = || Origin::new("m", Arc::clone(&inner)).with_policy(|_| VersionPolicy::Immutable);
+    let none = origin().local().without(Tier::Memory);
+    for (object, origin, held) in [
+        ("0", origin(), vec!["memory", "disk"]),
+        ("1", origin().local(), vec!["memory"]),
+        ("2", origin().without(Tier::Memory), vec!["disk"]),
+        ("3", none, vec![]),
+    ] {
+        let tiered = tiers.store(origin);
+        let data = bytes(object.parse().unwrap(), 8 * BLOCK as usize);
+        for _ in 0..2 {
+            assert_eq!(whole(&tiered, object).await.unwrap(), data);
+            tiers.settled().await;
+        }
+        let found: Vec<_> = tiers.entries().into_iter().filter(|e| e.path.as_ref() == object).map(|e| e.tier).collect();
+        assert_eq!(found, held, "object {object}");
+        put(&tiered, object, &data).await;
+        assert_eq!(range(&tiered, object, 5..BLOCK * 2).await.unwrap(), data.slice(5..2 * BLOCK as usize));
+        let found: Vec<_> = tiers.entries().into_iter().filter(|e| e.path.as_ref() == object).map(|e| e.tier).collect();
+        assert_eq!(found, held, "object {object}, written");
+    }
+    let origins = (figure(&tiers, Tier::Origin, Figure::Requests), figure(&tiers, Tier::Memory, Figure::Hits));
+    assert!(origins.1 > 0 && origins.0 < 20, "{origins:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn prefetched_objects_are_read_without_the_origin_and_invalidated_ones_with_it() {
-    let inner = filled(4, 8 * BLOCK as usize).await;
+    let inner = Faulty::over(filled(4, 8 * BLOCK as usize).await);
     let tiers = Tiers::open(Combination::Memory.settings(FilePath::new("unused"))).unwrap();
-    let tiered = store(&tiers, "m", inner, VersionPolicy::Immutable);
+    let tiered = store(&tiers, "m", Arc::clone(&inner) as Arc<dyn ObjectStore>, VersionPolicy::Immutable);
     let paths: Vec<_> = (0..4).map(|i| Path::from(i.to_string())).collect();
     assert_eq!(tiered.prefetch(&paths).await.unwrap(), 32 * BLOCK);
     let read = figure(&tiers, Tier::Origin, Figure::BytesRead);
-    assert_eq!(read, 32 * BLOCK);
+    assert_eq!((read, inner.gets(), inner.heads()), (32 * BLOCK, 4, 0));
     for i in 0..4_u64 {
         assert_eq!(whole(&tiered, &i.to_string()).await.unwrap(), bytes(i, 8 * BLOCK as usize));
     }

@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use object_store_tiers::{Figure, Settings, Tier, TieredStore, Tiers, VersionPolicy};
 
 use crate::support::{BLOCK, Content, both, bytes, figure, row, store, whole};
@@ -88,6 +89,7 @@ fn child() {
                 }
                 assert!(figure(&tiers, Tier::Disk, Figure::Hits) > 0);
             }
+            "scan" => scan(&data).await,
             "no space" => {
                 read_all(&tiered).await;
                 tiers.settled().await;
@@ -102,6 +104,35 @@ fn child() {
         }
         println!("ends well");
     });
+}
+
+/// Eight readers of 1 GiB through 64 MiB of memory.
+async fn scan(data: &FilePath) {
+    const MIB: u64 = 1 << 20;
+    let settings = Settings { memory_limit_bytes: 64 * MIB, in_flight_bytes: 32 * MIB, ..Settings::default() };
+    let tiers = Tiers::open(settings).unwrap();
+    let origin: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(data).unwrap());
+    let tiered = store(&tiers, "data", origin, VersionPolicy::Immutable);
+    let readers = (0..8_u64).map(|reader| {
+        let (tiered, tiers) = (tiered.clone(), tiers.clone());
+        tokio::spawn(async move {
+            for i in 0..1024 / 2 {
+                // All readers of a pair read the same parts at about the same time.
+                let at = (i * 2 + reader / 2 * 256) % 1024 * MIB;
+                let read = tiered.get_range(&Path::from("large"), at + 5..at + 2 * MIB).await.unwrap();
+                assert!(read.len() as u64 == 2 * MIB - 5 && read[0] == 0, "{at}");
+                let memory = row(&tiers, Tier::Memory);
+                assert!(memory.used_bytes <= 64 * MIB, "{memory:?}");
+            }
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    // 64 in the tier, 32 in flight, up to 4 in each reader's hands, and the program itself.
+    assert!(peak.is_none_or(|kib| kib < 220 << 10), "{peak:?} KiB at the peak");
 }
 
 async fn read_all(tiered: &TieredStore) {
@@ -182,6 +213,16 @@ fn two_processes_share_a_directory_each_in_its_own_part_of_it() {
     assert!(bytes_in(&cache) <= LIMIT);
     runtime.block_on(read_first(&tiered, 10));
     assert!(figure(&tiers, Tier::Disk, Figure::Hits) > 0);
+}
+
+#[test]
+fn a_scan_of_a_gibibyte_through_a_small_memory_tier_stays_small() {
+    let (_folder, data, cache) = folders();
+    // A file of zeros that takes no space.
+    fs::File::create(data.join("large")).unwrap().set_len(1 << 30).unwrap();
+    let mut child = start("scan", &data, &cache, None);
+    wait_for_line(&mut child, "ends well");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
