@@ -46,3 +46,49 @@ async fn files_in_s3_are_tables_by_url_and_by_definition() {
         assert!(!shown.contains(SECRET) && !shown.contains(KEY), "a credential is shown: {shown}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_once_comes_from_the_tiers_until_it_changes() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let bucket = folder.path().join("s3/prices");
+    std::fs::create_dir_all(&bucket).expect("bucket");
+    let (db, cache) = (folder.path().join("db"), folder.path().join("cache"));
+    let write = |rows: u32| {
+        let target = bucket.join("p.parquet");
+        let sql = format!("COPY (SELECT value AS x FROM generate_series(1, {rows})) TO '{}'", target.display());
+        finish(program().args(["--quiet", "-c", &sql])).good();
+    };
+    write(50_000);
+    let endpoint = serve(&folder.path().join("s3"), Some((KEY, SECRET))).await;
+    let total = "SELECT sum(x) AS total FROM 's3://prices/p.parquet'";
+    let tiers = "SELECT tier, hits > 0 AS hit, bytes_read > 0 AS read FROM system.cache_tiers WHERE tier <> 'decoded'";
+    let cached = format!("SET tranchedb.disk_tier_bytes = '{}'", 1 << 30);
+    let with_cache = async |sql: &[&str]| {
+        let mut command = program();
+        command.env("AWS_ENDPOINT", &endpoint).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET);
+        command.arg("--db").arg(&db).args(["--format", "csv", "--quiet"]).arg("--cache-dir").arg(&cache);
+        sql.iter().for_each(|statement| {
+            command.args(["-c", statement]);
+        });
+        tokio::task::spawn_blocking(move || finish(&mut command)).await.expect("the program runs")
+    };
+    let first = with_cache(&[&cached, total, total, tiers]).await.good();
+    assert!(first.contains("1250025000") && first.contains("memory,true,true") && first.contains("origin,true,true"), "{first}");
+    let entries = "SELECT tier, path FROM system.cache_entries ORDER BY tier";
+    let second = with_cache(&[&cached, total, tiers, entries]).await.good();
+    assert!(second.contains("1250025000") && second.contains("disk,true,true"), "{second}");
+    assert!(second.contains("origin,false,false"), "bytes that were there already: {second}");
+    assert!(second.contains("disk,s3://prices/p.parquet"), "{second}");
+
+    write(10);
+    let changed = with_cache(&[&cached, total]).await.good();
+    assert!(changed.contains("55"), "{changed}");
+    let analysed = with_cache(&[&cached, &format!("EXPLAIN ANALYZE {total}")]).await.good();
+    assert!(analysed.contains("origin: requests=") && analysed.contains("disk: hits="), "{analysed}");
+
+    let refused = with_cache(&["SET tranchedb.memory_tier_bytes = '1000'"]).await;
+    assert!(refused.stderr.contains("memory tier: set limit") && refused.stderr.contains("below one block"), "{refused:?}");
+    let nowhere = finish(program().args(["-c", "SET tranchedb.disk_tier_bytes = '1GB'"]));
+    assert!(nowhere.stderr.contains("disk tier"), "{nowhere:?}");
+}

@@ -30,7 +30,7 @@ pub(in crate::exec) struct RowReader {
     context: Arc<TaskContext>,
     /// Bytes read before the first unit.
     bytes: Arc<AtomicUsize>,
-    /// The columns that the session keeps decoded; `None` in a session that keeps none.
+    /// The columns that the session keeps decoded; `None` for a reader that keeps none.
     decoded: Option<DecodedUse>,
 }
 
@@ -48,10 +48,15 @@ pub(super) struct Extent<'a> {
 
 impl RowReader {
     pub(in crate::exec) fn new(url: ObjectStoreUrl, table: TableSchema, context: Arc<TaskContext>) -> Self {
-        let session = context.session_config();
+        Self { url, table, context, bytes: Arc::default(), decoded: None }
+    }
+
+    /// The reader of a query whose columns the session keeps decoded.
+    pub(super) fn keeping_decoded(mut self) -> Self {
+        let session = self.context.session_config();
         let limit = session.options().extensions.get::<SqlOptions>().map_or(0, |options| options.decoded_tier_bytes);
-        let decoded = session.get_extension::<DecodedTier>().map(|tier| tier.begin(limit));
-        Self { url, table, context, bytes: Arc::default(), decoded }
+        self.decoded = session.get_extension::<DecodedTier>().map(|tier| tier.begin(limit));
+        self
     }
 
     /// The columns that the session keeps decoded.

@@ -65,7 +65,7 @@ impl RunScanExec {
     }
 
     pub(super) fn reader(&self, context: Arc<TaskContext>) -> RowReader {
-        RowReader::new(self.url.clone(), self.table.clone(), context)
+        RowReader::new(self.url.clone(), self.table.clone(), context).keeping_decoded()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A column belongs to a file that never changes under its name, so a table's version pins what its queries see. The tier holds no more
 //! than its limit, reserves every byte from the memory pool of the session, and gives way before a query fails for memory
-//! ([`YieldingPool`]). Columns used least recently go first, but a query never drives out what itself has used: one that reads more than
-//! the tier holds keeps a part of it, and finds that part the next time.
+//! ([`YieldingPool`]). Columns used least recently go first, but a query never drives out what itself or the query before it has used: one
+//! that reads more than the tier holds keeps a part of it, and finds that part every time it is asked again.
 
 mod pool;
 
@@ -202,7 +202,7 @@ impl DecodedUse {
         bytes.saturating_add(ENTRY_BYTES) <= self.tier.limit.load(Ordering::Relaxed)
     }
 
-    /// Keeps a column, where there is room for it beside what this query has used.
+    /// Keeps a column, where there is room for it beside what this query and the one before have used.
     pub fn put(&self, key: DecodedKey, column: Vec<ArrayRef>) {
         let bytes = column.iter().map(|array| array.get_array_memory_size()).sum::<usize>() + ENTRY_BYTES;
         let limit = self.tier.limit.load(Ordering::Relaxed);
@@ -226,11 +226,11 @@ impl DecodedUse {
         kept.columns.insert(key, Entry { column: column.into(), bytes, used, query: self.query });
     }
 
-    /// Bytes that this query has not used, up to `wanted`, of the entries that would go first.
+    /// Bytes that neither this query nor the one before has used, up to `wanted`, of the entries that would go first.
     fn unused_bytes(&self, kept: &Kept, wanted: usize) -> usize {
         let mut unused = 0;
         for entry in kept.by_use.values().filter_map(|key| kept.columns.get(key)) {
-            if unused >= wanted || entry.query >= self.query {
+            if unused >= wanted || entry.query + 1 >= self.query {
                 break;
             }
             unused += entry.bytes;
@@ -272,6 +272,9 @@ mod tests {
         (0..3).for_each(|number| first.put(key(number), column()));
         let second = tier.begin(3 * bytes());
         assert!(second.get(&key(0)).is_some());
+        second.put(key(3), column());
+        assert!(second.get(&key(3)).is_none(), "in the place of what the query before has used");
+        let second = tier.begin(3 * bytes());
         second.put(key(3), column());
         let held: Vec<usize> = (0..4).filter(|&number| second.get(&key(number)).is_some()).collect();
         assert_eq!(held, [0, 2, 3]);
