@@ -81,7 +81,8 @@ impl<'a> MetricsAfter<'a> {
             let others = append_all(others, writer).await?;
             writer.cut().await?;
             let ranked = self.append_ranked(ranked, kept, writer).await?;
-            Ok(tracing::debug!(table = metrics.name, others, ranked, "metrics written"))
+            tracing::debug!(table = metrics.name, others, ranked, "metrics written");
+            Ok(())
         });
         if let Err(error) = outcome.await {
             return super::writing::abandon_after(vec![change], error).await;
