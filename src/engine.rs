@@ -2,6 +2,7 @@
 
 mod explanation;
 mod parameters;
+mod retention;
 mod session;
 mod tiers;
 
@@ -18,6 +19,7 @@ use datafusion_functions_finance::reference::{self, Kind};
 use datafusion_heavydb::Options as HeavyOptions;
 use datafusion_heavydb::replay::report::Report;
 use datafusion_heavydb::tables::{Database as HeavyTables, HeavySession};
+use sqlparser::ast::Statement as Ast;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, SCHEMA, Statement, TableKind, bind_versions, dml_base, execute_copy, execute_ddl, execute_dml,
@@ -29,7 +31,7 @@ use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{RELATION_FUNCTIONS, takes_relations};
 use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{RemoteStores, Root, VisibleStore};
+use crate::storage::{RemoteStores, Root, VisibleStore, at_one_state, undo_abandoned};
 use parameters::bind;
 use session::session;
 
@@ -80,6 +82,10 @@ impl Engine {
             Some(location) => Root::open(location).await?,
             None => Root::in_memory()?,
         };
+        if let Err(error) = undo_abandoned(&root).await {
+            // A directory that cannot be written is read all the same: readers pass over what was left.
+            tracing::warn!(error = %error, "a change of several tables that was never finished is left");
+        }
         let directory = Arc::new(DirectorySchema::new(root.clone()));
         let heavy_tables = Arc::new(HeavyTables::default());
         let stores = tiers::open(&config)?;
@@ -153,8 +159,12 @@ impl Engine {
     async fn run_command(&self, statement: &Statement, parameters: &Parameters) -> Result<Done> {
         let frame = match &statement.command {
             Command::Restore { table, version } => {
+                undo_abandoned(self.directory.root()).await?;
                 let version = restore(&self.directory, table, *version).await?;
                 self.one_column("version", Arc::new(UInt64Array::from(vec![version])))
+            }
+            Command::SetRetention { .. } | Command::DropRetention { .. } | Command::Retain { .. } | Command::Upsert { .. } => {
+                return self.run_retention(&statement.command, parameters).await;
             }
             Command::Vacuum { table, retain_hours, dry_run } => {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
@@ -196,6 +206,14 @@ impl Engine {
 
     async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
         self.directory.refresh().await?;
+        let root = self.directory.root();
+        if !matches!(sql, SqlStatement::Statement(ast) if matches!(ast.as_ref(), Ast::Query(_))) {
+            undo_abandoned(root).await?;
+        }
+        at_one_state(root, Box::pin(self.run_at_one_state(sql, text, parameters))).await
+    }
+
+    async fn run_at_one_state(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
         let mut sql = sql.clone();
         bind_versions(&mut sql, |name| parameters.version(name))?;
         resolve_relation_arguments(&mut sql, &|name| parameters.value(name))?;
@@ -281,6 +299,9 @@ impl Engine {
         let table = parse_table_name(&request.table)?;
         self.check_strategy_name(&table).await?;
         let request = ImportRequest { table, ..request.clone() };
+        if !request.dry_run {
+            undo_abandoned(self.directory.root()).await?;
+        }
         ingest::import(&self.import_context(), &request).await
     }
 
@@ -333,6 +354,7 @@ impl Engine {
         if let Target::Table(name) = &request.target {
             let name = parse_table_name(name)?;
             self.check_strategy_name(&name).await?;
+            undo_abandoned(self.directory.root()).await?;
             request.target = Target::Table(name);
         }
         ingest::generate(&self.import_context(), &request).await

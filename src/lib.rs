@@ -61,4 +61,7 @@ pub use catalog::Statement;
 pub use config::EngineConfig;
 pub use engine::{Engine, Parameters};
 pub use error::{Error, Result};
-pub use ingest::{GenerateRequest, ImportOptions, ImportReport, ImportRequest};
+pub use ingest::{
+    GenerateRequest, ImportOptions, ImportReport, ImportRequest, OptionValue, RetentionOptions, RetentionPolicy, RetentionReport,
+    SaveRequest,
+};

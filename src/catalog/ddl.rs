@@ -17,10 +17,14 @@ use super::absolute::with_absolute_paths;
 use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::error::{Error, Result};
-use crate::storage::{Root, delta_error, delta_write_error, load_table, restore_table, vacuum_table};
+use crate::ingest::{drop_policy, vacuum_hours};
+use crate::storage::{Root, delta_error, delta_write_error, load_table, refuse_pending, restore_table, vacuum_table};
 
 /// Option keys whose values are secrets: they belong to the environment, never into a stored definition.
 const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
+
+/// Hours for which `VACUUM` keeps the files of earlier versions where neither it nor a retention says otherwise: one week.
+const DEFAULT_RETAIN_HOURS: u32 = 168;
 
 /// The name of a table of this directory, or `None` for another schema's.
 pub(super) fn own_name(reference: &TableReference) -> Option<&str> {
@@ -173,7 +177,11 @@ async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Re
         kind => kind?,
     };
     match kind {
-        Some(TableKind::Strategies | TableKind::Delta) => schema.root().remove_folder(name).await,
+        Some(TableKind::Strategies | TableKind::Delta) => {
+            refuse_pending(schema.root(), name).await?;
+            schema.root().remove_folder(name).await?;
+            drop_policy(schema.root(), name).await.map(|_| ())
+        }
         Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
         Some(TableKind::View) => Err(Error::Usage(format!("'{name}' is a view: DROP VIEW {name}"))),
         Some(kind @ (TableKind::Files | TableKind::Wide | TableKind::Derived)) => {
@@ -207,8 +215,14 @@ pub async fn restore(schema: &DirectorySchema, name: &str, version: u64) -> Resu
     restore_table(name, table, version).await
 }
 
-/// `VACUUM name`: removes files that no version of the last `retain_hours` needs; returns their paths.
-pub async fn vacuum(schema: &DirectorySchema, name: &str, retain_hours: u32, dry_run: bool) -> Result<Vec<String>> {
+/// `VACUUM name`: removes files that no version of the last `retain_hours` needs; returns their paths. Without hours those of the retention
+/// that names the table hold, else a week.
+pub async fn vacuum(schema: &DirectorySchema, name: &str, retain_hours: Option<u32>, dry_run: bool) -> Result<Vec<String>> {
+    refuse_pending(schema.root(), name).await?;
     let table = existing_delta(schema.root(), name).await?;
-    vacuum_table(name, table, Duration::hours(i64::from(retain_hours)), dry_run).await
+    let hours = match retain_hours {
+        Some(hours) => hours,
+        None => vacuum_hours(schema.root(), name).await?.unwrap_or(DEFAULT_RETAIN_HOURS),
+    };
+    vacuum_table(name, table, Duration::hours(i64::from(hours)), dry_run).await
 }

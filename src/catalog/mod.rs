@@ -3,6 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | `parser` | the dialect, statements with their places, `VERSION AS OF`, `RESTORE TABLE`, `VACUUM` |
+//! | `retention_commands` | `SET RETENTION`, `RETAIN`, `UPSERT INTO` |
 //! | `dialects` | texts in more than one dialect |
 //! | `directory` | the schema over the directory: which name is which table |
 //! | `files`, `glob` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
@@ -35,6 +36,7 @@ mod narrow;
 mod narrow_table;
 mod parser;
 mod relation_arguments;
+mod retention_commands;
 mod strategy_params;
 mod system;
 mod unsupported;

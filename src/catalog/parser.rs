@@ -1,6 +1,8 @@
 //! SQL text to statements: the dialect, the place of each statement, and what the dialect adds to DataFusion's.
 //!
-//! Added: `FROM t VERSION AS OF n`, `RESTORE TABLE t TO VERSION AS OF n`, `VACUUM t [RETAIN n HOURS] [DRY RUN]`.
+//! Added: `FROM t VERSION AS OF n`, `RESTORE TABLE t TO VERSION AS OF n`, `VACUUM t [RETAIN n HOURS] [DRY RUN]`; of retention
+//! `ALTER TABLE t SET RETENTION (...)`, `ALTER TABLE t DROP RETENTION`, `RETAIN t [TOP n] [DRY RUN]`, `UPSERT INTO t (SELECT ...), ...`
+//! (`retention_commands`).
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as SqlStatement};
@@ -9,9 +11,11 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::retention_commands::parse_retention;
 use super::unsupported::passed_over;
 use super::versions::resolve_versions;
 use crate::error::{Error, Position, QueryError, Result};
+use crate::ingest::OptionValue;
 
 /// One statement of a text, parsed.
 #[derive(Debug, Clone)]
@@ -40,17 +44,40 @@ pub enum Command {
     Vacuum {
         /// The table.
         table: String,
-        /// Hours for which files of earlier versions are kept.
-        retain_hours: u32,
+        /// Hours for which files of earlier versions are kept, where the statement says it.
+        retain_hours: Option<u32>,
         /// Only tell what would go.
         dry_run: bool,
+    },
+    /// `ALTER TABLE t SET RETENTION (name => value, ...)`.
+    SetRetention {
+        /// The metrics table.
+        table: String,
+        /// Options as they were typed.
+        options: Vec<(String, OptionValue)>,
+    },
+    /// `ALTER TABLE t DROP RETENTION`.
+    DropRetention {
+        /// The metrics table.
+        table: String,
+    },
+    /// `RETAIN t [TOP n] [DRY RUN]`.
+    Retain {
+        /// The metrics table.
+        table: String,
+        /// Strategies of each group to be kept from now on, where the statement says it.
+        top: Option<u64>,
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+    /// `UPSERT INTO t SELECT ...`, or `UPSERT INTO t (SELECT ...), details (SELECT ...), ...`.
+    Upsert {
+        /// Tables with the queries of their rows, the metrics table first.
+        parts: Vec<(String, Box<SqlStatement>)>,
     },
     /// A statement in HeavyDB's dialect, read when it runs.
     Heavy,
 }
-
-/// Hours for which `VACUUM` keeps the files of earlier versions unless it says otherwise: one week.
-const DEFAULT_RETAIN_HOURS: u32 = 168;
 
 /// Parses a whole text into its statements.
 ///
@@ -69,7 +96,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
             return Ok(statements);
         }
         let command = parse_command(&mut parser).map_err(|e| parse_error(text, e))?;
-        if let Command::Sql(statement) = &command {
+        for statement in queries_of(&command) {
             refuse_passed_over(statement, position(first.span.start), &|_| false)?;
         }
         let next = parser.parser.peek_token();
@@ -90,7 +117,19 @@ pub(super) fn parse_tokens(tokens: Vec<TokenWithSpan>) -> Result<SqlStatement, D
     DFParserBuilder::new(resolve_versions(tokens)).with_dialect(&dialect).build()?.parse_statement()
 }
 
+/// The SQL that a command holds.
+fn queries_of(command: &Command) -> Vec<&SqlStatement> {
+    match command {
+        Command::Sql(statement) => vec![statement],
+        Command::Upsert { parts } => parts.iter().map(|(_, query)| query.as_ref()).collect(),
+        _ => vec![],
+    }
+}
+
 fn parse_command(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
+    if let Some(command) = parse_retention(&mut parser.parser)? {
+        return Ok(command);
+    }
     let sql = &mut parser.parser;
     if word(sql, "RESTORE") {
         sql.expect_keyword(Keyword::TABLE)?;
@@ -107,22 +146,27 @@ fn parse_command(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> 
 fn parse_vacuum(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> {
     let sql = &mut parser.parser;
     let table = plain_name(&sql.parse_object_name(false)?)?;
-    let mut retain_hours = DEFAULT_RETAIN_HOURS;
+    let mut retain_hours = None;
     if word(sql, "RETAIN") {
-        retain_hours = u32::try_from(sql.parse_literal_uint()?).map_err(|_| plan_error("RETAIN: too many hours"))?;
+        retain_hours = Some(u32::try_from(sql.parse_literal_uint()?).map_err(|_| plan_error("RETAIN: too many hours"))?);
         if !word(sql, "HOURS") {
             return Err(plan_error("RETAIN needs a unit: RETAIN 168 HOURS"));
         }
     }
-    let dry_run = word(sql, "DRY");
-    if dry_run && !word(sql, "RUN") {
-        return Err(plan_error("after DRY comes RUN: VACUUM t DRY RUN"));
+    Ok(Command::Vacuum { table, retain_hours, dry_run: dry_run(sql)? })
+}
+
+/// Consumes `DRY RUN`, if it is there.
+pub(super) fn dry_run(sql: &mut sqlparser::parser::Parser<'_>) -> Result<bool, DataFusionError> {
+    let dry = word(sql, "DRY");
+    if dry && !word(sql, "RUN") {
+        return Err(plan_error("after DRY comes RUN: DRY RUN"));
     }
-    Ok(Command::Vacuum { table, retain_hours, dry_run })
+    Ok(dry)
 }
 
 /// Consumes a word that is no keyword of the parser.
-fn word(parser: &mut sqlparser::parser::Parser<'_>, expected: &str) -> bool {
+pub(super) fn word(parser: &mut sqlparser::parser::Parser<'_>, expected: &str) -> bool {
     let found = matches!(&parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
     if found {
         parser.next_token();
@@ -130,7 +174,7 @@ fn word(parser: &mut sqlparser::parser::Parser<'_>, expected: &str) -> bool {
     found
 }
 
-fn plan_error(message: &str) -> DataFusionError {
+pub(super) fn plan_error(message: &str) -> DataFusionError {
     DataFusionError::Plan(message.into())
 }
 
@@ -275,6 +319,6 @@ mod tests {
     fn commands_of_the_engine_are_statements() {
         let found = parse("restore table s to version as of 2; vacuum s retain 24 hours dry run").expect("parses");
         assert!(matches!(&found[0].command, Command::Restore { table, version: 2 } if table == "s"));
-        assert!(matches!(&found[1].command, Command::Vacuum { retain_hours: 24, dry_run: true, .. }));
+        assert!(matches!(&found[1].command, Command::Vacuum { retain_hours: Some(24), dry_run: true, .. }));
     }
 }

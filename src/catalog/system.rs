@@ -11,6 +11,8 @@
 //! | `system.devices` | GPU of this machine, or the reason why there is none |
 //! | `system.cache_tiers` | tier between queries and object stores, and what it has done |
 //! | `system.cache_entries` | file or result that a tier holds |
+//! | `system.retention` | group of a metrics table under retention: what is kept, what was dropped, in rows and bytes |
+//! | `system.retention_policies` | metrics table under retention: its policy |
 //! | `system.replay_results` | query of every replay of HeavyDB's queries that the database keeps |
 
 use std::fmt;
@@ -35,7 +37,8 @@ use super::directory::{DirectorySchema, TableKind};
 use crate::error::{Error, Result};
 use crate::exec::StrategyScan;
 use crate::heavydb::kept_replays;
-use crate::storage::{StrategyTable, history, load_table};
+use crate::ingest::{RetentionPolicy, policies, statistics};
+use crate::storage::{StrategyTable, at_one_state, history, load_table};
 
 /// Tables whose logs are read at the same time.
 const CONCURRENT_TABLES: usize = 16;
@@ -74,6 +77,12 @@ pub const SYSTEM_TABLES: &[SystemTable] = &[
         name: "cache_entries",
         schema: || json_schema(ENTRY_COLUMNS),
         compute: |_, ctx| Box::pin(async { json_batch(ENTRY_COLUMNS, &cache_entries(ctx)) }),
+    },
+    SystemTable { name: "retention", schema: || json_schema(RETENTION_COLUMNS), compute: |schema, ctx| Box::pin(retention(schema, ctx)) },
+    SystemTable {
+        name: "retention_policies",
+        schema: || json_schema(POLICY_COLUMNS),
+        compute: |schema, _| Box::pin(retention_policies(schema)),
     },
     SystemTable {
         name: "replay_results",
@@ -246,6 +255,37 @@ const REPLAY_COLUMNS: &[JsonColumn] = &[
     JsonColumn("sql", JsonType::Text, &["sql"]),
 ];
 
+const RETENTION_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("dataset", JsonType::Text, &["group", "dataset"]),
+    JsonColumn("universe", JsonType::Text, &["group", "universe"]),
+    JsonColumn("metric", JsonType::Text, &["metric"]),
+    JsonColumn("n", JsonType::Integer, &["n"]),
+    JsonColumn("strategies", JsonType::Integer, &["strategies"]),
+    JsonColumn("kept_top", JsonType::Integer, &["kept_top"]),
+    JsonColumn("kept_sample", JsonType::Integer, &["kept_sample"]),
+    JsonColumn("trades_kept", JsonType::Integer, &["trades_kept"]),
+    JsonColumn("trades_dropped", JsonType::Integer, &["trades_dropped"]),
+    JsonColumn("bytes_source_equivalent", JsonType::Integer, &["bytes_source_equivalent"]),
+    JsonColumn("bytes_stored", JsonType::Integer, &["bytes_stored"]),
+    JsonColumn("bytes_discarded", JsonType::Integer, &["bytes_discarded"]),
+    JsonColumn("table_name", JsonType::Text, &["table_name"]),
+    JsonColumn("group_values", JsonType::Text, &["group"]),
+];
+
+const POLICY_COLUMNS: &[JsonColumn] = &[
+    JsonColumn("table_name", JsonType::Text, &["table_name"]),
+    JsonColumn("metric", JsonType::Text, &["metric"]),
+    JsonColumn("direction", JsonType::Text, &["direction"]),
+    JsonColumn("n", JsonType::Integer, &["top"]),
+    JsonColumn("per", JsonType::Text, &["per"]),
+    JsonColumn("keys", JsonType::Text, &["keys"]),
+    JsonColumn("eligible", JsonType::Text, &["eligible"]),
+    JsonColumn("sample", JsonType::Integer, &["sample"]),
+    JsonColumn("seed", JsonType::Integer, &["seed"]),
+    JsonColumn("details", JsonType::Text, &["details"]),
+    JsonColumn("vacuum_hours", JsonType::Integer, &["vacuum_hours"]),
+];
+
 /// Columns as a schema.
 fn json_schema(columns: &[JsonColumn]) -> SchemaRef {
     let data_type = |kind| match kind {
@@ -378,6 +418,49 @@ async fn import_issues(schema: &DirectorySchema) -> Result<RecordBatch> {
         }
     }
     json_batch(ISSUE_COLUMNS, &issues)
+}
+
+/// `system.retention`: read from the tables and their commits as of one state of the database.
+async fn retention(schema: &DirectorySchema, ctx: &SessionContext) -> Result<RecordBatch> {
+    let mut records = Vec::new();
+    for (table, policy) in policies(schema.root()).await? {
+        let groups = at_one_state(schema.root(), statistics(ctx, schema.root(), &table, policy.clone())).await?;
+        records.extend(groups.into_iter().map(|group| {
+            let values = group
+                .group
+                .iter()
+                .map(|(name, value)| (name.clone(), if value.is_null() { Value::Null } else { Value::from(value.to_string()) }));
+            serde_json::json!({
+                "table_name": table,
+                "group": values.collect::<serde_json::Map<_, _>>(),
+                "metric": policy.metric,
+                "n": policy.top,
+                "strategies": group.strategies,
+                "kept_top": group.kept_top,
+                "kept_sample": group.kept_sample,
+                "trades_kept": group.trades_kept,
+                "trades_dropped": group.trades_dropped,
+                "bytes_source_equivalent": group.bytes_source_equivalent,
+                "bytes_stored": group.bytes_stored,
+                "bytes_discarded": group.bytes_discarded,
+            })
+        }));
+    }
+    json_batch(RETENTION_COLUMNS, &records)
+}
+
+async fn retention_policies(schema: &DirectorySchema) -> Result<RecordBatch> {
+    let record = |(table, policy): (String, RetentionPolicy)| {
+        let mut record = serde_json::to_value(&policy).map_err(|e| Error::Internal(e.to_string()))?;
+        record["table_name"] = Value::from(table);
+        for list in ["per", "keys", "details"] {
+            let names: Vec<_> = record[list].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            record[list] = Value::from(names.join(", "));
+        }
+        Ok(record)
+    };
+    let records = policies(schema.root()).await?.into_iter().map(record).collect::<Result<Vec<_>>>()?;
+    json_batch(POLICY_COLUMNS, &records)
 }
 
 /// `system.devices`: without a driver one row that says so.

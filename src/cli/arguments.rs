@@ -129,11 +129,30 @@ pub(crate) enum Command {
         #[command(subcommand)]
         kind: HeavydbKind,
     },
+    /// Keep the details of a metrics table's best strategies and drop the others', as its retention says
+    Retain(RetainArguments),
     /// Generate deterministic test data
     Generate {
         #[command(subcommand)]
         kind: GenerateKind,
     },
+}
+
+/// `tranchedb retain`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The retention of a table is set by SQL: ALTER TABLE metrics SET RETENTION (metric => 'sharpe_ratio', top => 50, details => 'trades')"
+)]
+pub(crate) struct RetainArguments {
+    /// Metrics table with a retention
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Say what would be kept and dropped, write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Strategies of each group whose details are kept, from now on
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<u64>,
 }
 
 /// `tranchedb heavydb KIND`.

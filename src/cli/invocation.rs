@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::arguments::{Arguments, BindingArguments, Command, CommonArguments, GenerateKind, HeavydbKind, ImportArguments, RunArguments};
+use super::arguments::{
+    Arguments, BindingArguments, Command, CommonArguments, GenerateKind, HeavydbKind, ImportArguments, RetainArguments, RunArguments,
+};
 use super::commands::generate::GeneratePlan;
 use super::commands::heavydb::CheckPlan;
 use super::commands::import::{ImportPlan, ReportForm};
@@ -17,6 +19,7 @@ use super::print::{FORMATS, Format};
 use super::script::throttle;
 use super::script::{RunPlan, ScriptSource};
 use super::session::Printing;
+use crate::catalog::parse_table_name;
 use crate::config::{EngineConfig, TierConfig};
 use crate::ingest::ImportOptions;
 
@@ -162,6 +165,10 @@ fn action_of(command: Command, common: &CommonArguments) -> Result<Action> {
         Command::Run(RunArguments { show: Some(name), .. }) => Ok(Action::ShowScript(name)),
         Command::Run(run) => Ok(Action::Run(run_plan(run))),
         Command::Replay(replay) => Ok(Action::Replay(Box::new(ReplayPlan::new(*replay, common.output.as_deref())?))),
+        Command::Retain(retain) => {
+            require_database(common, "retain")?;
+            Ok(Action::Run(statements(vec![ScriptSource::Text(retain_statement(&retain)?)], BindingArguments { parameters: vec![] })))
+        }
         Command::Heavydb { kind: HeavydbKind::Check(check) } => Ok(Action::Check(CheckPlan::new(check))),
         Command::Generate { kind: GenerateKind::Strategies(arguments) } => {
             if arguments.into.is_some() {
@@ -170,6 +177,13 @@ fn action_of(command: Command, common: &CommonArguments) -> Result<Action> {
             Ok(Action::Generate(GeneratePlan::new(arguments)?))
         }
     }
+}
+
+/// The SQL that `tranchedb retain` stands for.
+fn retain_statement(retain: &RetainArguments) -> Result<String> {
+    let table = parse_table_name(&retain.table)?.replace('"', "\"\"");
+    let top = retain.top.map(|top| format!(" TOP {top}")).unwrap_or_default();
+    Ok(format!("RETAIN \"{table}\"{top}{}", if retain.dry_run { " DRY RUN" } else { "" }))
 }
 
 /// What is written into a database in memory would be gone at once.
@@ -263,6 +277,15 @@ mod tests {
     fn a_share_of_the_processor_limits_the_threads() {
         assert_eq!(invocation("tranchedb run tour --cpu-limit 1").unwrap().threads, 1);
         assert_eq!(invocation("tranchedb -c x --threads 3").unwrap().threads, 3);
+    }
+
+    #[test]
+    fn retain_is_a_statement() {
+        let Action::Run(plan) = invocation("tranchedb --db d retain \"My\" --top 20 --dry-run").unwrap().action else {
+            panic!("not a run")
+        };
+        assert_eq!(plan.scripts, [ScriptSource::Text("RETAIN \"My\" TOP 20 DRY RUN".into())]);
+        assert!(invocation("tranchedb --db d retain a.b").is_err());
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //!
 //! 8. `import` has `write_source` write those rows as new files, `commit` compares them with the rows there and makes them one version of the table.
 //!
+//! `retention` keeps the metrics of all strategies and the details of the best, in tables of any columns.
+//!
 //! Doubt is an error that names file, line, column and remedy; whatever is dropped or coerced is counted in the
 //! [`ImportReport`].
 
@@ -42,6 +44,7 @@ mod quotes;
 mod reader_tests;
 mod records;
 mod report;
+mod retention;
 #[cfg(test)]
 mod sample_tests;
 mod series;
@@ -65,6 +68,10 @@ pub use generate::{GenerateReport, GenerateRequest, GeneratedStrategies, Target}
 pub use import::{ImportContext, generate, import};
 pub use options::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, ImportRequest, TimeUnit, Unit, ValueKind};
 pub use report::{ColumnReport, ImportReport, ImportStatus, Issue, IssueCode, Severity};
+pub use retention::{
+    Direction, GroupStatistics, OptionValue, RETENTION_OPTIONS, RetentionOption, RetentionOptions, RetentionPolicy, RetentionReport,
+    SaveRequest, SaveTurn, drop_policy, policies, read_policy, retain, set_policy, statistics, vacuum_hours,
+};
 pub use source::StrategySource;
 pub use strategy_params::{StrategyParam, parse_strategy_params};
 pub use write_file::{write_csv, write_generated, write_parquet};

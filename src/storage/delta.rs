@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use super::Root;
+use super::joint::{Visible, visible_version};
 use crate::error::{Error, Result};
 
 /// One version of a Delta table, as its log tells it.
@@ -40,31 +41,41 @@ const COMMIT_INFO_WITHIN: usize = 16;
 /// Key of [`CommitRecord::note`] in the commit's information.
 pub(super) const NOTE_KEY: &str = "tranchedb";
 
-/// Opens the Delta table `name`, at `version` or the newest; `None` if there is none.
+/// Opens the Delta table `name`, at `version` or the newest that readers may see; `None` if there is none.
+///
+/// Of a change of several tables that is under way, or was left by a writer that died, nothing is seen.
 ///
 /// # Errors
 /// [`Error::Query`] for a version that does not exist, [`Error::Storage`] when the log cannot be read.
 pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result<Option<DeltaTable>> {
-    let builder = DeltaTableBuilder::from_url(root.table_url(name)?)
-        .map_err(|e| delta_error(name, e))?
-        .with_storage_backend(Arc::clone(root.store()), root.table_url(name)?);
-    let mut table = builder.build().map_err(|e| delta_error(name, e))?;
-    if version.is_some() && !table.verify_deltatable_existence().await.map_err(|e| delta_error(name, e))? {
+    let Some(mut table) = (match version {
+        None => load_newest(root, name).await?,
+        Some(version) => load_version(root, name, version).await?,
+    }) else {
         return Ok(None);
-    }
-    let loaded = match version {
-        None => table.load().await,
-        Some(version) => table.load_version(version).await,
     };
-    match loaded {
+    match (visible_version(root, name, &table).await?, version) {
+        (Visible::AsLoaded, _) => Ok(Some(table)),
+        (Visible::Absent, _) => Ok(None),
+        (Visible::At(newest), Some(version)) => Err(no_version(name, version, newest)),
+        (Visible::At(newest), None) => {
+            table.load_version(newest).await.map_err(|e| delta_error(name, e))?;
+            Ok(Some(table))
+        }
+    }
+}
+
+fn unloaded(root: &Root, name: &str) -> Result<DeltaTable> {
+    let builder = DeltaTableBuilder::from_url(root.table_url(name)?).map_err(|e| delta_error(name, e))?;
+    builder.with_storage_backend(Arc::clone(root.store()), root.table_url(name)?).build().map_err(|e| delta_error(name, e))
+}
+
+/// The newest version in the log, whether readers may see it or not.
+pub(super) async fn load_newest(root: &Root, name: &str) -> Result<Option<DeltaTable>> {
+    let mut table = unloaded(root, name)?;
+    match table.load().await {
         Ok(()) => Ok(Some(table)),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
-        Err(error) if version.is_some() => match table.get_latest_version().await {
-            Ok(newest) if version > Some(newest) => {
-                Err(Error::Database(format!("table '{name}' has no version {}: its newest is {newest}", version.unwrap_or_default())))
-            }
-            _ => Err(delta_error(name, error)),
-        },
         Err(error) => match table.verify_deltatable_existence().await {
             Ok(false) => Ok(None),
             _ => Err(delta_error(name, error)),
@@ -72,12 +83,40 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
     }
 }
 
+async fn load_version(root: &Root, name: &str, version: u64) -> Result<Option<DeltaTable>> {
+    let mut table = unloaded(root, name)?;
+    if !table.verify_deltatable_existence().await.map_err(|e| delta_error(name, e))? {
+        return Ok(None);
+    }
+    match table.load_version(version).await {
+        Ok(()) => Ok(Some(table)),
+        Err(DeltaTableError::NotATable(_)) => Ok(None),
+        Err(error) => match table.get_latest_version().await {
+            Ok(newest) if version > newest => Err(no_version(name, version, newest)),
+            _ => Err(delta_error(name, error)),
+        },
+    }
+}
+
+fn no_version(name: &str, version: u64, newest: u64) -> Error {
+    Error::Database(format!("table '{name}' has no version {version}: its newest is {newest}"))
+}
+
 /// Every version up to the one the table was opened at, oldest first. What other writers have committed since is left out, and
 /// so are versions whose log has been removed.
 pub async fn history(name: &str, table: &DeltaTable) -> Result<Vec<CommitRecord>> {
+    commits_from(name, table, 0).await
+}
+
+/// As [`history`], of the versions after `version`.
+pub(super) async fn commits_after(name: &str, table: &DeltaTable, version: u64) -> Result<Vec<CommitRecord>> {
+    commits_from(name, table, version + 1).await
+}
+
+async fn commits_from(name: &str, table: &DeltaTable, first: u64) -> Result<Vec<CommitRecord>> {
     let newest = table.version().unwrap_or_default();
-    let commits =
-        futures::stream::iter(0..=newest).map(|version| async move { commit_info(name, table, version).await.map(|info| (version, info)) });
+    let commits = futures::stream::iter(first..=newest)
+        .map(|version| async move { commit_info(name, table, version).await.map(|info| (version, info)) });
     let commits: Vec<(u64, Option<Value>)> = commits.buffered(COMMITS_TOGETHER).try_collect().await?;
     let record = |(version, info): (u64, Option<Value>)| {
         let info = info?;

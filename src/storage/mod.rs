@@ -1,8 +1,8 @@
 //! Where the bytes of a database lie and how they change: object stores, Delta tables, strategy-table files.
 //!
 //! Everything goes through one [`Root`]: an object store and a place in it, be it a local directory or memory. A table
-//! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before. This
-//! module knows no SQL: it takes and gives Arrow batches and plain facts.
+//! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before; several tables change together
+//! by a joint commit. This module knows no SQL: it takes and gives Arrow batches and plain facts.
 
 mod decoded;
 mod deferred;
@@ -10,12 +10,14 @@ mod delta;
 mod dense_claim;
 mod dense_columns;
 mod dense_file;
+mod joint;
 mod remote;
 mod root;
 mod scratch;
 mod strategy_file;
 mod strategy_shape;
 mod strategy_table;
+mod table_change;
 mod visible;
 
 pub use decoded::{DecodedColumn, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
@@ -25,10 +27,12 @@ pub use delta::{
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
+pub use joint::{JointMember, JointWriter, at_one_state, refuse_pending, undo_abandoned};
 pub use remote::{QueryStores, RemoteStores};
 pub use root::{DATABASE_FOLDER, Root};
 pub(crate) use scratch::ScratchFile;
 pub use strategy_file::{FinishedFile, StrategyFileWriter};
 pub use strategy_shape::{PartitionKey, StrategyShape};
 pub use strategy_table::{StrategyChange, StrategyFile, StrategyTable};
+pub use table_change::{ColumnRange, TableChange, TableFile, TableWriter, scan_files, table_files};
 pub use visible::{VisibleStore, is_hidden};

@@ -13,6 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::joint::Coordination;
 use crate::error::{Error, Result};
 
 /// Folder beside the tables that holds what is not a table: format marker, views, external tables.
@@ -27,6 +28,8 @@ pub struct Root {
     store: Arc<dyn ObjectStore>,
     url: Url,
     prefix: Path,
+    /// How writers of several tables keep out of each other's way here.
+    pub(super) coordination: Coordination,
 }
 
 /// Content of the format marker.
@@ -76,7 +79,14 @@ impl Root {
     fn over(store: Arc<dyn ObjectStore>, url: &str) -> Result<Self> {
         let url = Url::parse(url).map_err(|e| Error::Internal(format!("database URL {url}: {e}")))?;
         let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("unusable path in {url}: {e}")))?;
-        Ok(Self { store, url, prefix })
+        let coordination = Coordination::of(&url);
+        Ok(Self { store, url, prefix, coordination })
+    }
+
+    /// The same place through another store.
+    #[cfg(test)]
+    pub(super) fn over_store(&self, store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, ..self.clone() }
     }
 
     /// The object store that holds the database.
@@ -118,12 +128,12 @@ impl Root {
     }
 
     /// A path as messages show it: that of the file, where it is one.
-    fn shown(&self, path: &Path) -> String {
+    pub(super) fn shown(&self, path: &Path) -> String {
         self.local(path).map_or_else(|| path.to_string(), |file| file.display().to_string())
     }
 
     /// The local file or folder at a path; `None` in memory.
-    fn local(&self, path: &Path) -> Option<PathBuf> {
+    pub(super) fn local(&self, path: &Path) -> Option<PathBuf> {
         let directory = self.url.to_file_path().ok()?;
         Some(path.prefix_match(&self.prefix)?.fold(directory, |file, part| file.join(part.as_ref())))
     }

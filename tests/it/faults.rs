@@ -18,7 +18,7 @@ fn files(directory: &Path) -> [String; 2] {
 }
 
 /// Runs the program where no file can grow beyond 64 KiB: writes fail as on a full disk, with "File too large".
-fn run_on_full_disk(db: &Path, arguments: &[&str]) -> Run {
+pub(crate) fn run_on_full_disk(db: &Path, arguments: &[&str]) -> Run {
     let mut command = Command::new("bash");
     command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tranchedb")]);
     command.env_remove("TRANCHEDB").env("TMPDIR", db.parent().expect("a directory"));
@@ -26,7 +26,7 @@ fn run_on_full_disk(db: &Path, arguments: &[&str]) -> Run {
 }
 
 /// Every file and folder below a directory.
-fn entries(directory: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn entries(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {

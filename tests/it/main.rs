@@ -16,6 +16,7 @@ mod object_store;
 mod program;
 mod repl;
 mod replay;
+mod retention;
 mod run_aggregate;
 mod scripts;
 mod slt;

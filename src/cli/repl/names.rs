@@ -98,6 +98,7 @@ pub(super) fn may_change_names(statement: &Statement) -> bool {
             Sql::Explain(_) | Sql::CopyTo(_) | Sql::Reset(_) => false,
             Sql::CreateExternalTable(_) => true,
         },
+        Command::SetRetention { .. } | Command::DropRetention { .. } | Command::Retain { .. } | Command::Upsert { .. } => false,
         Command::Restore { .. } | Command::Vacuum { .. } | Command::Heavy => true,
     }
 }

@@ -183,6 +183,9 @@ impl Prepared {
                 // Statements that keep their own text (views) must keep what was run.
                 statement.text = sql.to_string();
             }
+            if let Command::Upsert { parts } = &mut statement.command {
+                parts.iter_mut().try_for_each(|(_, query)| tables.apply(query.as_mut()))?;
+            }
         }
         Ok(())
     }

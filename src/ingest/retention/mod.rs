@@ -1,0 +1,312 @@
+//! Keeping the metrics of all strategies and the details (trades, equity curves) of the best.
+//!
+//! A policy names a metrics table, the metric that ranks its rows within each group, and the tables of details. The way of a save:
+//!
+//! 1. `staging` reads what comes in once: fitted to the tables, NaN and infinities as NULL, one row per strategy; it notes the groups that are touched;
+//! 2. `subject` finds the files that may hold rows of these groups, by what the Delta log tells of them: no other file is read or written;
+//! 3. `ranking` passes once over the strategies of these groups, stored and new, in the order of their ranks, and decides who is kept: the
+//!    top by the metric, a sample by a hash of seed and key;
+//! 4. `details` looks at the keys of the stored details: who of the kept has any, who has some and is not kept;
+//! 5. `metrics` and `details` write the files anew that change, end files between groups, and read them back;
+//! 6. one joint commit makes the new versions of all tables visible at once. The files of dropped rows stay for `VACUUM`.
+//!
+//! `RETAIN` is the same without anything that comes in, over all groups; what is as it should be is not written again.
+//!
+//! In memory are the keys of what comes in and of what is kept; rows stream, and sorts spill.
+
+mod details;
+mod json_size;
+mod keys;
+mod metrics;
+mod policy;
+mod ranking;
+mod report;
+mod staging;
+mod statistics;
+mod subject;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use crate::error::{Error, Result};
+use crate::storage::{JointMember, JointWriter, Root, TableChange, at_one_state};
+use details::{Detail, Survey, Unkept, find_metrics, survey};
+use keys::KeyMap;
+use metrics::MetricsAfter;
+use policy::write_policy;
+pub use policy::{Direction, OptionValue, RETENTION_OPTIONS, RetentionOption, RetentionOptions, RetentionPolicy};
+pub use policy::{drop_policy, policies, read_policy, vacuum_hours};
+use ranking::{Kept, Ranking, Reason, rank};
+pub use report::RetentionReport;
+use staging::{Groups, Staged};
+pub use statistics::{GroupStatistics, statistics};
+use subject::Subject;
+use writing::abandon_after;
+
+/// Rows to be saved: metrics, and details of any of the tables that the policy names.
+#[derive(Debug, Clone)]
+pub struct SaveRequest {
+    /// Rows of the metrics table, one per strategy; columns by their names, those that are absent are NULL. A strategy that is stored already is replaced.
+    pub metrics: Option<DataFrame>,
+    /// Tables of details with their rows: all rows that a strategy has there take the place of those that are stored.
+    pub details: Vec<(String, DataFrame)>,
+}
+
+/// Sets the policy of a metrics table, or changes what is said of it.
+///
+/// # Errors
+/// [`Error::Usage`] where tables or columns do not fit, naming them.
+pub async fn set_policy(ctx: &SessionContext, root: &Root, table: &str, options: RetentionOptions) -> Result<RetentionPolicy> {
+    let before = read_policy(root, table).await?;
+    let draft = options.over(table, before.as_ref())?;
+    let subject = at_one_state(root, Subject::of_draft(ctx, root, table, draft)).await?;
+    write_policy(root, table, &subject.policy).await?;
+    Ok(subject.policy)
+}
+
+/// Ranks all strategies of a metrics table and drops the details of those that the policy does not keep; with `top` that number becomes
+/// the policy's first. A dry run writes nothing, the policy included.
+///
+/// # Errors
+/// [`Error::Usage`] without a policy, or where the metric has no values; [`Error::Conflict`] when another writer was first.
+pub async fn retain(ctx: &SessionContext, root: &Root, table: &str, top: Option<u64>, dry_run: bool) -> Result<RetentionReport> {
+    let mut policy = known_policy(root, table).await?;
+    if dry_run {
+        policy.top = top.unwrap_or(policy.top);
+        let planned = async {
+            let subject = Subject::open(ctx, root, table, policy).await?;
+            Ok(Work::of_all(ctx, &subject).await?.plan(ctx).await?.report(true))
+        };
+        return at_one_state(root, planned).await;
+    }
+    if let Some(top) = top {
+        policy = set_policy(ctx, root, table, RetentionOptions::top(top)).await?;
+    }
+    let writer = JointWriter::begin(root).await?;
+    let subject = Subject::open(ctx, root, table, policy).await?;
+    let work = Work::of_all(ctx, &subject).await?;
+    work.plan(ctx).await?.carry_out(ctx, root, writer).await
+}
+
+/// The turn of one save: no other writer of several tables is at work until it is over.
+pub struct SaveTurn {
+    writer: JointWriter,
+    /// The tables as they were when the turn began: what another writer changes later is a conflict.
+    subject: Subject,
+}
+
+impl SaveTurn {
+    /// Waits for the turn and opens the tables. Rows that are computed from the tables themselves are to be planned after it, so that no
+    /// update is lost.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without a policy, [`Error::Conflict`] when another writer takes longer than a minute.
+    pub async fn begin(ctx: &SessionContext, root: &Root, table: &str) -> Result<Self> {
+        let policy = known_policy(root, table).await?;
+        let writer = JointWriter::begin(root).await?;
+        Ok(Self { writer, subject: Subject::open(ctx, root, table, policy).await? })
+    }
+
+    /// Saves metrics and details by their keys and applies the policy to the groups they belong to, all in one commit.
+    ///
+    /// # Errors
+    /// As [`retain`]; [`Error::Query`] for rows that do not fit the tables, [`Error::Conflict`] for two rows of one strategy, for details of
+    /// a strategy without metrics, and when another writer changed a table since the turn began.
+    pub async fn save(self, ctx: &SessionContext, root: &Root, request: SaveRequest) -> Result<RetentionReport> {
+        let policy = &self.subject.policy;
+        for (place, (name, _)) in request.details.iter().enumerate() {
+            if !policy.details.contains(name) {
+                let (table, known) = (&self.subject.metrics.name, policy.details.join(", "));
+                return Err(Error::Usage(format!(
+                    "'{name}' is no table of details of '{table}': there are {known}\nhint: ALTER TABLE {table} SET RETENTION (details => '...')"
+                )));
+            }
+            if request.details[..place].iter().any(|(other, _)| other == name) {
+                return Err(Error::Usage(format!("rows for '{name}' are given twice")));
+            }
+        }
+        let work = Work::of_request(ctx, &self.subject, request).await?;
+        work.plan(ctx).await?.carry_out(ctx, root, self.writer).await
+    }
+}
+
+async fn known_policy(root: &Root, table: &str) -> Result<RetentionPolicy> {
+    read_policy(root, table).await?.ok_or_else(|| {
+        Error::Usage(format!(
+            "'{table}' has no retention\nhint: ALTER TABLE {table} SET RETENTION (metric => 'sharpe_ratio', top => 50, details => 'trades')"
+        ))
+    })
+}
+
+/// What is to be done: what comes in, and the groups it touches; without any, all groups.
+struct Work<'a> {
+    subject: &'a Subject,
+    metrics: Staged,
+    details: Vec<Staged>,
+    touched: Option<Groups>,
+}
+
+impl<'a> Work<'a> {
+    async fn of_all(ctx: &SessionContext, subject: &'a Subject) -> Result<Self> {
+        let details = subject.details.iter().map(|_| Staged::none(ctx)).collect();
+        Ok(Self { subject, metrics: Staged::none(ctx), details, touched: None })
+    }
+
+    async fn of_request(ctx: &SessionContext, subject: &'a Subject, request: SaveRequest) -> Result<Self> {
+        let mut touched = KeyMap::new(ctx);
+        let metrics = match request.metrics {
+            Some(rows) => Staged::read(ctx, subject, (&subject.metrics, true), rows, &mut touched).await?,
+            None => Staged::none(ctx),
+        };
+        let mut given: BTreeMap<String, DataFrame> = request.details.into_iter().collect();
+        let mut details = Vec::new();
+        for table in &subject.details {
+            details.push(match given.remove(&table.name) {
+                Some(rows) => Staged::read(ctx, subject, (table, false), rows, &mut touched).await?,
+                None => Staged::none(ctx),
+            });
+        }
+        Ok(Self { subject, metrics, details, touched: Some(touched) })
+    }
+
+    /// Ranks the strategies and finds out what becomes of their details.
+    async fn plan(self, ctx: &SessionContext) -> Result<Plan<'a>> {
+        let Self { subject, metrics, details, touched } = self;
+        let (touched, mut ranking) = match touched {
+            Some(touched) => {
+                let touched = Arc::new(touched);
+                let rows = MetricsAfter::new(subject, &metrics, &touched).of_groups(ctx, &touched).await?;
+                (touched, rank(ctx, subject, rows).await?)
+            }
+            None => {
+                let rows = subject.metrics.scan(ctx, &subject.metrics.files, None).await?;
+                let ranking = rank(ctx, subject, subject.metrics.conformed(rows)?).await?;
+                (Arc::new(groups_of(ctx, &ranking, |_| true)?), ranking)
+            }
+        };
+        let mut unkept: KeyMap<Unkept> = KeyMap::new(ctx);
+        let mut surveys = Vec::new();
+        let tables: Vec<Detail<'_>> = subject.details.iter().zip(&details).map(|(table, incoming)| Detail { table, incoming }).collect();
+        for detail in &tables {
+            surveys.push(survey(ctx, subject, *detail, &touched, (&mut ranking, &mut unkept)).await?);
+        }
+        let after = MetricsAfter::new(subject, &metrics, &touched).of_groups(ctx, &touched).await?;
+        let left_alone = find_metrics(subject, after, &mut ranking, (&mut unkept, &tables)).await?;
+        count_kept(subject, &mut ranking);
+        Ok(Plan { subject, metrics, details, touched, ranking, unkept, surveys, left_alone })
+    }
+}
+
+/// Counts who is kept and notes the groups whose metrics must say so anew.
+fn count_kept(subject: &Subject, ranking: &mut Ranking) {
+    let says_kept = subject.metrics.schema.field_with_name(subject::TRADES_KEPT).is_ok();
+    for kept in ranking.kept.values() {
+        let group = &mut ranking.groups[kept.group];
+        match kept.reason {
+            Reason::Top => group.kept_top += 1,
+            Reason::Sample => group.kept_sample += 1,
+        }
+        group.without_details += u64::from(!kept.has_details && !subject.details.is_empty());
+        group.changed |= says_kept && kept.is_stale();
+    }
+}
+
+/// The groups of a ranking that `wanted` takes.
+fn groups_of(ctx: &SessionContext, ranking: &Ranking, wanted: impl Fn(usize) -> bool) -> Result<Groups> {
+    let mut groups = KeyMap::new(ctx);
+    for (key, &place) in ranking.places.iter().filter(|(_, place)| wanted(**place)) {
+        groups.insert(key.into(), ranking.groups[place].values.clone())?;
+    }
+    Ok(groups)
+}
+
+/// What will become of metrics and details.
+struct Plan<'a> {
+    subject: &'a Subject,
+    metrics: Staged,
+    details: Vec<Staged>,
+    touched: Arc<Groups>,
+    ranking: Ranking,
+    unkept: KeyMap<Unkept>,
+    surveys: Vec<Survey>,
+    left_alone: u64,
+}
+
+impl Plan<'_> {
+    fn report(&self, dry_run: bool) -> RetentionReport {
+        let mut report = RetentionReport::new(self.subject, self.ranking.groups.clone(), dry_run);
+        report.left_alone = self.left_alone;
+        for staged in std::iter::once(&self.metrics).chain(&self.details) {
+            report.non_finite.extend(staged.non_finite.clone());
+        }
+        report
+    }
+
+    /// Writes the new files of all tables, reads them back and commits.
+    async fn carry_out(mut self, ctx: &SessionContext, root: &Root, writer: JointWriter) -> Result<RetentionReport> {
+        let replaced = self.count_replaced(ctx).await?;
+        let kept = Arc::new(std::mem::replace(&mut self.ranking.kept, KeyMap::new(ctx)));
+        let unkept = Arc::new(std::mem::replace(&mut self.unkept, KeyMap::new(ctx)));
+        let mut changes = Vec::new();
+        if let Err(error) = self.write(ctx, root, (&kept, &unkept), &mut changes).await {
+            return abandon_after(changes, error).await;
+        }
+        let mut report = self.report(false);
+        report.replaced = replaced;
+        report.inserted = self.metrics.count - replaced;
+        if let Some(first) = changes.first_mut() {
+            first.set_note(report.note(self.subject));
+        }
+        for change in &changes {
+            if let Err(error) = change.verify().await {
+                return abandon_after(changes, error).await;
+            }
+        }
+        let members: Vec<&dyn JointMember> = changes.iter().map(|change| change as &dyn JointMember).collect();
+        match writer.commit(&members).await {
+            Ok(versions) => {
+                report.versions = changes.iter().map(|change| change.name().to_owned()).zip(versions).collect();
+                Ok(report)
+            }
+            Err(error) => abandon_after(changes, error).await,
+        }
+    }
+
+    /// Strategies that come in and are stored already.
+    async fn count_replaced(&self, ctx: &SessionContext) -> Result<u64> {
+        if self.metrics.count == 0 {
+            return Ok(0);
+        }
+        let files = self.subject.files_of(&self.subject.metrics, &self.touched);
+        let stored = self.subject.metrics.scan(ctx, &files, None).await?;
+        Ok(stored.filter(self.subject.keys.is_among("retention_saved", &self.metrics.keys, |_| true))?.count().await? as u64)
+    }
+
+    /// The metrics first, so that the change that holds the note is theirs where they change.
+    async fn write(
+        &mut self,
+        ctx: &SessionContext,
+        root: &Root,
+        (kept, unkept): (&Arc<KeyMap<Kept>>, &Arc<KeyMap<Unkept>>),
+        changes: &mut Vec<TableChange>,
+    ) -> Result<()> {
+        let changed = if self.metrics.count > 0 {
+            Arc::clone(&self.touched)
+        } else {
+            Arc::new(groups_of(ctx, &self.ranking, |place| self.ranking.groups[place].changed)?)
+        };
+        if !changed.is_empty() {
+            let after = MetricsAfter::new(self.subject, &self.metrics, &changed);
+            changes.push(after.write(ctx, root, (&changed, &self.ranking), kept).await?);
+        }
+        for ((table, incoming), survey) in self.subject.details.iter().zip(&self.details).zip(&self.surveys) {
+            let detail = Detail { table, incoming };
+            let change = survey.write(ctx, (self.subject, root), detail, &mut self.ranking, (kept, unkept)).await?;
+            changes.extend(change);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The record of joint commits: what it says and how it is replaced.
+
+use std::collections::BTreeMap;
+
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use serde::{Deserialize, Serialize};
+
+use super::hold::Coordination;
+use crate::error::{Error, Result};
+use crate::storage::Root;
+
+/// Joint commits that the record remembers for statements that began before them.
+const REMEMBERED: usize = 32;
+
+/// What is known of joint commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct JointRecord {
+    /// Number of the last joint commit that was begun, from 1.
+    pub(super) sequence: u64,
+    /// The one under way, or left behind by a writer that died: it has the number `sequence`.
+    pub(super) pending: Option<Pending>,
+    /// The last ones that were settled, oldest first.
+    pub(super) recent: Vec<Settled>,
+}
+
+/// A joint commit that is not settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// Its identity, as in the notes of its Delta commits.
+    pub(super) id: String,
+    /// When its writer, or who takes back in its place, may be taken for dead where no lock tells: milliseconds since 1970.
+    pub(super) lease_until_ms: i64,
+    /// Its tables.
+    pub(super) tables: BTreeMap<String, Base>,
+}
+
+/// A table before a joint commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Base {
+    /// Identity of the table; none where it does not exist yet.
+    pub(super) table_id: Option<String>,
+    /// Version; none where the table does not exist yet.
+    pub(super) version: Option<u64>,
+}
+
+/// A joint commit that has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    pub(super) sequence: u64,
+    /// Whether it was taken back.
+    pub(super) undone: bool,
+    pub(super) tables: BTreeMap<String, Span>,
+}
+
+/// Versions of a table that a joint commit made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    pub(super) table_id: String,
+    /// Version before; none where the table was made.
+    pub(super) base: Option<u64>,
+    /// Version when it was settled.
+    pub(super) last: u64,
+}
+
+impl JointRecord {
+    /// The number of the last joint commit whose versions readers may see.
+    pub(super) fn visible_sequence(&self) -> u64 {
+        self.sequence - u64::from(self.pending.is_some())
+    }
+
+    /// The record with one more joint commit begun.
+    pub(super) fn begun(&self, pending: Pending) -> Self {
+        Self { sequence: self.sequence + 1, pending: Some(pending), recent: self.recent.clone() }
+    }
+
+    /// The record with the pending joint commit at its end.
+    pub(super) fn settled(&self, undone: bool, tables: BTreeMap<String, Span>) -> Self {
+        let mut recent = self.recent.clone();
+        recent.push(Settled { sequence: self.sequence, undone, tables });
+        recent.drain(..recent.len().saturating_sub(REMEMBERED));
+        Self { sequence: self.sequence, pending: None, recent }
+    }
+}
+
+/// The record as it was read, with the state of its object.
+#[derive(Debug)]
+pub(super) struct StoredRecord {
+    pub(super) record: JointRecord,
+    /// State of the object to replace; none where there is no object.
+    state: Option<UpdateVersion>,
+}
+
+fn record_path(root: &Root) -> Path {
+    root.own_path(&["joint.json"])
+}
+
+impl StoredRecord {
+    /// Reads the record; a missing one says that nothing was ever begun.
+    ///
+    /// # Errors
+    /// [`Error::Database`] for a damaged record, [`Error::Storage`] when it cannot be read.
+    pub(super) async fn read(root: &Root) -> Result<Self> {
+        let path = record_path(root);
+        let failed = |e| Error::storage(format!("reading {}", root.shown(&path)), e);
+        let found = match root.store().get(&path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Self { record: JointRecord::default(), state: None }),
+            Err(e) => return Err(failed(e)),
+        };
+        let state = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let bytes = found.bytes().await.map_err(failed)?;
+        let record = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::Database(format!(
+                "{} is damaged: {e}\nhint: it says which versions of tables belong together; where all tables are known to be whole, remove it",
+                root.shown(&path)
+            ))
+        })?;
+        Ok(Self { record, state: Some(state) })
+    }
+
+    /// Replaces the record, unless somebody else has done so since it was read.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when somebody else was first, [`Error::Storage`] when it cannot be written.
+    pub(super) async fn replace(&mut self, root: &Root, record: JointRecord) -> Result<()> {
+        let path = record_path(root);
+        let content = serde_json::to_vec_pretty(&record).map_err(|e| Error::Internal(e.to_string()))?;
+        let mode = match (&root.coordination, &self.state) {
+            // Directories know no conditional replacement; there the lock keeps others out.
+            (Coordination::LockFile, _) => PutMode::Overwrite,
+            (_, None) => PutMode::Create,
+            (_, Some(state)) => PutMode::Update(state.clone()),
+        };
+        let put = root.store().put_opts(&path, content.into(), PutOptions::from(mode)).await;
+        let put = put.map_err(|error| match error {
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+                Error::Conflict("another writer began to change several tables meanwhile; nothing was changed, run it again".into())
+            }
+            other => Error::storage(format!("writing {}", root.shown(&path)), other),
+        })?;
+        self.state = Some(put.into());
+        self.record = record;
+        Ok(())
+    }
+}
