@@ -387,7 +387,9 @@ async fn time_to_end(engine: &Engine, sql: &str) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_search_ends_at_once() {
-    let engine = Engine::in_memory().await.expect("engine");
+    // What stays for the next query has its memory still.
+    let config = EngineConfig { decoded_tier_bytes: Some(0), ..EngineConfig::default() };
+    let engine = Engine::with_config(config).await.expect("engine");
     generate(&engine, "holes", (1500, 400), 0.05).await;
     generate(&engine, "whole", (1500, 400), 0.0).await;
     for query in [
