@@ -1,4 +1,4 @@
-//! What is kept between queries, as system tables and functions.
+//! What is kept between queries, as system tables.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use crate::gpu::PanelCacheEntry;
 use crate::storage::{DecodedFigures, DecodedTier};
 
 /// Name of the tier of decoded columns.
-const DECODED: &str = "decoded";
+pub(super) const DECODED: &str = "decoded";
 /// Name of the tier on a GPU.
 const GPU: &str = "gpu";
 

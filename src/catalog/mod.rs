@@ -16,11 +16,12 @@
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
 //! | `unsupported` | clauses that would be passed over in silence, refused |
 //! | `information` | `information_schema`, whatever cannot be opened |
-//! | `cache` | what is kept between queries, as system tables |
+//! | `cache`, `cache_functions` | what is kept between queries, as system tables, and functions that move and drop it |
 //! | `system` | tables about tables: imports, issues, strategies, versions |
 
 mod absolute;
 mod cache;
+mod cache_functions;
 mod copy;
 mod ddl;
 mod definitions;
@@ -45,6 +46,7 @@ mod whole_table;
 mod wide_schemas;
 mod wildcards;
 
+pub use cache_functions::{CACHE_FUNCTIONS, CacheFunction, register_cache_functions};
 pub use copy::execute_copy;
 pub use ddl::{execute_ddl, restore, vacuum};
 pub use definitions::refuse_stored_parameters;

@@ -22,6 +22,7 @@ use deltalake::delta_datafusion::planner::DeltaExtensionPlanner;
 
 use crate::catalog::{
     CATALOG, DirectorySchema, INFORMATION_SCHEMA, SCHEMA, SYSTEM_SCHEMA, SystemSchema, WideSchemaCache, information_schema,
+    register_cache_functions,
 };
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Result};
@@ -45,7 +46,7 @@ pub(super) fn session(
     let runtime = runtime(config, &decoded, stores)?;
     decoded.reserve_from(&runtime.memory_pool);
     let mut state = SessionStateBuilder::new()
-        .with_config(session_config(config)?.with_extension(decoded).with_extension(Arc::new(stores.tiers().clone())))
+        .with_config(session_config(config)?.with_extension(Arc::clone(&decoded)).with_extension(Arc::new(stores.tiers().clone())))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_query_planner(Arc::new(Planner))
@@ -58,6 +59,7 @@ pub(super) fn session(
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     datafusion_functions_finance::register_functions(&mut state)?;
     register_table_functions(&mut state);
+    register_cache_functions(&mut state, stores, &decoded)?;
     let ctx = SessionContext::new_with_state(state);
     let tables = Arc::clone(directory) as Arc<dyn SchemaProvider>;
     catalog.register_schema(SCHEMA, Arc::new(WithHeavyTables::new(tables, Arc::clone(heavy_tables), ctx.state_weak_ref())))?;

@@ -87,6 +87,25 @@ async fn what_was_read_once_comes_from_the_tiers_until_it_changes() {
     let analysed = with_cache(&[&cached, &format!("EXPLAIN ANALYZE {total}")]).await.good();
     assert!(analysed.contains("origin: requests=") && analysed.contains("disk: hits="), "{analysed}");
 
+    let requests = "SELECT requests FROM system.cache_tiers WHERE tier = 'origin'";
+    let prefetch = "SELECT cache_prefetch('s3://prices/') > 0 AS prefetched";
+    let moved = with_cache(&[&cached, "SELECT cache_clear('disk') > 0 AS cleared", prefetch, total, requests]).await.good();
+    assert!(moved.contains("cleared\ntrue") && moved.contains("prefetched\ntrue") && moved.contains("55"), "{moved}");
+    let pinned = "SELECT pinned FROM system.cache_entries WHERE tier = 'disk'";
+    let pin = "SELECT cache_pin('s3://prices/p.parquet') > 0 AS kept";
+    let kept = with_cache(&[&cached, pin, pinned, "SELECT cache_invalidate('s3://prices/p.parquet') AS blocks"]).await.good();
+    assert!(kept.contains("kept\ntrue") && kept.contains("pinned\ntrue") && !kept.ends_with("blocks\n0\n"), "{kept}");
+    for (call, parts) in [
+        ("cache_clear('origin')", "holds the truth"),
+        ("cache_clear('tape')", "no tier 'tape'"),
+        ("cache_pin('/a/b')", "name objects by URL"),
+        ("cache_prefetch('s3://prices/none.parquet')", "none.parquet"),
+    ] {
+        let refused = with_cache(&[&format!("SELECT {call}")]).await;
+        assert!(refused.code == Some(1) || refused.code == Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(parts) && !refused.stderr.contains(SECRET), "{call}: {refused:?}");
+    }
+
     let refused = with_cache(&["SET tranchedb.memory_tier_bytes = '1000'"]).await;
     assert!(refused.stderr.contains("memory tier: set limit") && refused.stderr.contains("below one block"), "{refused:?}");
     let nowhere = finish(program().args(["-c", "SET tranchedb.disk_tier_bytes = '1GB'"]));

@@ -370,7 +370,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn commands_and_their_arguments_are_completed() {
         let assist = assist().await;
-        assert_eq!(completions(&assist, "\\ti"), ["\\timing"]);
+        assert_eq!(completions(&assist, "\\ti"), ["\\tiers", "\\timing"]);
         assert_eq!(completions(&assist, "\\d strat"), ["strategies"]);
         assert_eq!(completions(&assist, "\\format nd"), ["ndjson"]);
     }

@@ -54,6 +54,13 @@ pub(super) const COMMANDS: &[Command] = &[
         run: |repl, argument| Box::pin(functions::run(repl, argument)),
     },
     Command {
+        name: "tiers",
+        arguments: "",
+        help: "show what is kept between queries, and how often it was found",
+        argument: Argument::None,
+        run: |repl, _| Box::pin(describe::tiers(repl)),
+    },
+    Command {
         name: "timing",
         arguments: "[on|off]",
         help: "print the time of every query",
@@ -220,7 +227,7 @@ pub(super) const COMMANDS: &[Command] = &[
         help: "say where memory is shown (as heavysql)",
         argument: Argument::None,
         run: |repl, _| {
-            Box::pin(async move { say(repl, "memory is not kept between queries; SELECT * FROM system.cache_entries lists what is") })
+            Box::pin(async move { say(repl, "\\tiers shows what is kept between queries; SELECT * FROM system.cache_entries lists it") })
         },
     },
 ];

@@ -38,6 +38,23 @@ async fn list(repl: &mut Repl) -> Result<()> {
     Ok(repl.session.output.flush()?)
 }
 
+/// `\tiers`.
+pub(super) async fn tiers(repl: &mut Repl) -> Result<()> {
+    const TIERS: &str = "SELECT tier, limit_bytes, used_bytes, entries, hits, misses, round(hit_rate, 3) AS hit_rate, bytes_read, evictions, \
+                         requests, problem FROM system.cache_tiers";
+    let engine = repl.session.engine.clone();
+    let found = repl.session.workers.run(async move { one_batch(&engine, TIERS).await }).await??;
+    repl.session.print(&found)?;
+    Ok(repl.session.output.flush()?)
+}
+
+/// All rows of a query in the engine's own dialect.
+async fn one_batch(engine: &Engine, text: &str) -> Result<RecordBatch, Error> {
+    let frame = query(engine, text, &Parameters::new()).await?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    Ok(concat_batches(&schema, &frame.collect().await?).map_err(datafusion::error::DataFusionError::from)?)
+}
+
 /// Plans a query in the engine's own dialect, whatever the session's is.
 async fn query(engine: &Engine, text: &str, parameters: &Parameters) -> Result<DataFrame, Error> {
     match parse(text)?.as_slice() {
@@ -48,9 +65,8 @@ async fn query(engine: &Engine, text: &str, parameters: &Parameters) -> Result<D
 
 /// The system table of tables with one more column: how many columns each has.
 async fn tables(engine: &Engine) -> Result<RecordBatch, Error> {
-    let frame = query(engine, &format!("SELECT * FROM {SYSTEM_SCHEMA}.tables ORDER BY table_name"), &Parameters::new()).await?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let tables = concat_batches(&schema, &frame.collect().await?).map_err(datafusion::error::DataFusionError::from)?;
+    let tables = one_batch(engine, &format!("SELECT * FROM {SYSTEM_SCHEMA}.tables ORDER BY table_name")).await?;
+    let schema = tables.schema();
     let mut counts = Vec::with_capacity(tables.num_rows());
     for name in tables.column(0).as_string::<i32>().iter().flatten() {
         let provider = engine.context().table_provider(TableReference::partial(SCHEMA, name)).await;

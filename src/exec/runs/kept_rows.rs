@@ -99,10 +99,10 @@ impl KeptRows<'_> {
                     let array = decoded.next().ok_or_else(|| internal_datafusion_err!("a decoded column is missing"))?;
                     *bytes += array.get_array_memory_size();
                     match (&key, self.reader.decoded()) {
-                        (Some(_), Some(tier)) if tier.takes(*bytes) => batches.push(array.clone()),
+                        (Some(_), Some(tier)) if tier.takes(*bytes) => batches.push(ArrayRef::clone(array)),
                         _ => (*key, *batches) = (None, vec![]),
                     }
-                    array.clone()
+                    ArrayRef::clone(array)
                 }
             });
         }
