@@ -223,22 +223,31 @@ impl Engine {
             None => bind(plan_statement(&self.ctx.state(), sql, text).await?, parameters)?,
         };
         refuse_heavy_target(&plan, &self.heavy_tables)?;
+        let ctx = self.statement_context();
         let done = match &plan {
-            LogicalPlan::Ddl(ddl) => execute_ddl(&self.ctx, &self.directory, ddl, text).await?,
+            LogicalPlan::Ddl(ddl) => execute_ddl(&ctx, &self.directory, ddl, text).await?,
             LogicalPlan::Dml(dml) => {
                 // Planned again on top of a known version: the plan then reads that version or a later one, and a later one
                 // makes the commit a conflict.
                 let base = dml_base(&self.directory, &dml.table_name).await?;
-                let plan = bind(self.ctx.state().statement_to_plan(sql.clone()).await?, parameters)?;
+                let plan = bind(ctx.state().statement_to_plan(sql.clone()).await?, parameters)?;
                 let LogicalPlan::Dml(dml) = &plan else { return Err(Error::Internal("a statement was planned in two ways".into())) };
-                execute_dml(&self.ctx, &self.directory, dml, (base, text)).await?
+                execute_dml(&ctx, &self.directory, dml, (base, text)).await?
             }
-            _ => execute_copy(&self.ctx, &plan).await?,
+            _ => execute_copy(&ctx, &plan).await?,
         };
         match done {
             Some(result) => Ok(result),
             None => self.execute(plan).await,
         }
+    }
+
+    /// The session as one statement sees it: one version of each object of remote stores.
+    fn statement_context(&self) -> SessionContext {
+        if !self.stores.has_remote() {
+            return self.ctx.clone();
+        }
+        SessionContext::new_with_state(tiers::for_query(self.ctx.state(), &self.stores).0)
     }
 
     /// A query that is yet to run, or a statement of the session that has.

@@ -96,6 +96,6 @@ impl Engine {
         let text = query.to_string();
         let planned = async { Ok(plan_statement(&state, &query, &text).await?) };
         let plan = bind(at_one_state(self.directory.root(), planned).await?, parameters)?;
-        Ok(DataFrame::new(state, plan))
+        Ok(DataFrame::new(self.statement_context().state(), plan))
     }
 }

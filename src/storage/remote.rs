@@ -18,8 +18,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store_tiers::{Origin, ReadFigures, TieredStore, Tiers, VersionPolicy};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use url::Url;
-use uuid::Uuid;
 
 use super::{DATABASE_FOLDER, VisibleStore};
 use crate::error::{Error, Result};
@@ -123,21 +123,26 @@ fn place(url: &Url) -> String {
     format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-/// What the path of an object says about how long its bytes are what they were.
+/// Logs and marks are read from the store itself; whatever else lies there may be replaced at any time.
 fn version_policy(path: &Path) -> VersionPolicy {
     let in_log = path.parts().any(|part| matches!(part.as_ref(), "_delta_log" | DATABASE_FOLDER));
-    match path.filename() {
-        _ if in_log => VersionPolicy::NoCache,
-        Some(name) if is_named_once(name) => VersionPolicy::Immutable,
-        _ => VersionPolicy::Revalidate,
-    }
+    if in_log { VersionPolicy::NoCache } else { VersionPolicy::Revalidate }
 }
 
-/// Whether a name holds a UUID, as writers of Delta tables give to data files: nobody writes another file of that name.
-fn is_named_once(name: &str) -> bool {
-    const UUID_LENGTH: usize = 36;
-    let is_uuid = |from: usize| name.get(from..from + UUID_LENGTH).is_some_and(|part| Uuid::try_parse(part).is_ok());
-    (0..name.len()).any(is_uuid)
+/// What tells one store from another: scheme, host and port; a container, which Azure writes before the host; who asks, where the URL says it.
+fn store_key(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let place = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());
+    match (url.username(), url.password()) {
+        ("", None) => place,
+        (container, None) if url.scheme().starts_with("a") => {
+            format!("{}://{container}@{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+        }
+        (user, password) => {
+            let digest = Sha256::digest(format!("{user}:{}", password.unwrap_or_default()));
+            format!("{place}#{}", digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
+    }
 }
 
 /// DataFusion's registry of stores, which opens remote ones when they are first asked for.
@@ -147,7 +152,7 @@ fn is_named_once(name: &str) -> bool {
 pub struct RemoteStores {
     known: DefaultObjectStoreRegistry,
     tiers: Tiers,
-    /// The remote stores that were opened, by [`place`].
+    /// The remote stores that were opened, by [`store_key`].
     tiered: Mutex<HashMap<String, TieredStore>>,
 }
 
@@ -179,15 +184,15 @@ impl RemoteStores {
     /// [`Error::Storage`] without credentials, or where the environment's settings do not fit; `None` for a scheme without a store.
     pub fn open(&self, url: &Url) -> Result<Option<TieredStore>> {
         let Some(remote) = REMOTE_STORES.iter().find(|remote| remote.schemes.contains(&url.scheme())) else { return Ok(None) };
-        let place = place(url);
-        if let Some(store) = self.tiered.lock().get(&place) {
+        let key = store_key(url);
+        if let Some(store) = self.tiered.lock().get(&key) {
             return Ok(Some(store.clone()));
         }
         remote.require_credentials(url)?;
         let store = (remote.open)(url)
-            .map_err(|e| Error::storage(format!("opening {place} with what the environment says ({})", remote.settings), e))?;
-        let store = self.tiers.store(Origin::new(place.as_str(), store).with_policy(version_policy));
-        Ok(Some(self.tiered.lock().entry(place).or_insert(store).clone()))
+            .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
+        let store = self.tiers.store(Origin::new(key.as_str(), store).with_policy(version_policy));
+        Ok(Some(self.tiered.lock().entry(key).or_insert(store).clone()))
     }
 
     fn missing(url: &Url) -> DataFusionError {
@@ -206,12 +211,12 @@ impl ObjectStoreRegistry for RemoteStores {
     }
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        // Those of this machine, and what a program has registered itself.
         if let Ok(store) = self.known.get_store(url) {
             return Ok(store);
         }
-        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(Arc::new(self.open(url)?.ok_or_else(|| Self::missing(url))?)));
-        self.known.register_store(url, Arc::clone(&store));
-        Ok(store)
+        let store = self.open(url)?.ok_or_else(|| Self::missing(url))?;
+        Ok(Arc::new(VisibleStore::new(Arc::new(store))))
     }
 }
 
@@ -220,14 +225,15 @@ impl ObjectStoreRegistry for RemoteStores {
 pub struct QueryStores {
     all: Arc<RemoteStores>,
     figures: Arc<ReadFigures>,
-    opened: DefaultObjectStoreRegistry,
+    /// The remote stores that the query has opened, by [`store_key`].
+    opened: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl QueryStores {
     /// The stores of one more query, and what it will have read from the tiers.
     pub fn new(all: &Arc<RemoteStores>) -> (Self, Arc<ReadFigures>) {
         let figures = Arc::new(ReadFigures::new());
-        (Self { all: Arc::clone(all), figures: Arc::clone(&figures), opened: DefaultObjectStoreRegistry::new() }, figures)
+        (Self { all: Arc::clone(all), figures: Arc::clone(&figures), opened: Mutex::default() }, figures)
     }
 }
 
@@ -241,17 +247,12 @@ impl ObjectStoreRegistry for QueryStores {
     }
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
-        let is_remote = REMOTE_STORES.iter().any(|remote| remote.schemes.contains(&url.scheme()));
-        if !is_remote {
-            return self.all.get_store(url);
-        }
-        if let Ok(store) = self.opened.get_store(url) {
+        if let Ok(store) = self.all.known.get_store(url) {
             return Ok(store);
         }
         let store = self.all.open(url)?.ok_or_else(|| RemoteStores::missing(url))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(VisibleStore::new(Arc::new(store.scoped(Arc::clone(&self.figures)))));
-        self.opened.register_store(url, Arc::clone(&store));
-        Ok(store)
+        let scoped = || Arc::new(VisibleStore::new(Arc::new(store.scoped(Arc::clone(&self.figures))))) as Arc<dyn ObjectStore>;
+        Ok(Arc::clone(self.opened.lock().entry(store_key(url)).or_insert_with(scoped)))
     }
 }
 
@@ -260,12 +261,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_are_given_once_are_never_asked_for_again() {
+    fn stores_are_told_apart_by_all_that_leads_to_other_files() {
+        let key = |url: &str| store_key(&Url::parse(url).unwrap());
+        assert_eq!(key("s3://bucket/a/b"), key("s3://bucket/c"));
+        assert_ne!(key("http://127.0.0.1:8001/a"), key("http://127.0.0.1:8002/a"));
+        assert_ne!(key("abfss://one@host.net/a"), key("abfss://two@host.net/a"));
+        assert_ne!(key("http://alice:x@host/a"), key("http://bob:x@host/a"));
+        assert!(!key("http://alice:secret@host/a").contains("secret"));
+    }
+
+    #[test]
+    fn logs_and_marks_are_never_kept() {
         let policy = |path: &str| version_policy(&Path::from(path));
-        assert_eq!(policy("db/s/year=2024/part-00000-6f3c1d84-9a3b-4b1e-8d3c-0123456789ab-c000.zstd.parquet"), VersionPolicy::Immutable);
         assert_eq!(policy("db/s/_delta_log/00000000000000000000.json"), VersionPolicy::NoCache);
         assert_eq!(policy("db/_tranchedb/database.json"), VersionPolicy::NoCache);
-        assert_eq!(policy("bars/BTCUSD.parquet"), VersionPolicy::Revalidate);
-        assert_eq!(policy("größe-6f3c1d84-9a3b-4b1e-8d3c-0123456789ax.parquet"), VersionPolicy::Revalidate);
+        assert_eq!(policy("runs/6f3c1d84-9a3b-4b1e-8d3c-0123456789ab.parquet"), VersionPolicy::Revalidate);
     }
 }

@@ -5,7 +5,7 @@ use tranchedb::Engine;
 use tranchedb::config::EngineConfig;
 use tranchedb::ingest::{GenerateRequest, Target};
 
-use crate::support::{error, row, rows};
+use crate::support::{error, import, legacy_csv, row, rows};
 
 const METRICS: &str =
     "SELECT strategy, sharpe_ratio(pnl), max_drawdown_pnl(pnl ORDER BY date), sum(pnl) FROM s GROUP BY strategy ORDER BY strategy";
@@ -62,6 +62,21 @@ async fn every_version_has_its_own_values() {
     assert_eq!(row(&engine, &total.replace("FROM s", "FROM s VERSION AS OF 0")).await, first);
     engine.sql("RESTORE TABLE s TO VERSION AS OF 0").await.expect("restored");
     assert_eq!(row(&engine, total).await, first);
+}
+
+#[tokio::test]
+async fn a_column_is_known_by_its_name_when_a_table_gets_more() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let engine = Engine::open(&folder.path().join("db").to_string_lossy()).await.expect("engine");
+    import(&engine, &legacy_csv(folder.path(), "a.csv", "Date,S1,S2", &["2023-01-02,1,2", "2023-01-03,3,4"]), "s").await;
+    let total = "SELECT sum(pnl) FROM s GROUP BY strategy ORDER BY strategy";
+    assert_eq!(rows(&engine, total).await, ["4", "6"]);
+    let wider = legacy_csv(folder.path(), "b.csv", "Date,portfolio_a,portfolio_b,S1,S2", &["2024-01-02,7,8,1,2"]);
+    import(&engine, &wider, "s").await;
+    assert_eq!(rows(&engine, "SELECT avg(portfolio_b) FROM s GROUP BY strategy ORDER BY strategy").await, ["8", "8"]);
+    assert_eq!(rows(&engine, "SELECT count(portfolio_a) FROM s GROUP BY strategy ORDER BY strategy").await, ["1", "1"]);
+    assert_eq!(rows(&engine, total).await, ["5", "8"]);
+    assert_eq!(rows(&engine, &total.replace("FROM s", "FROM s VERSION AS OF 0")).await, ["4", "6"]);
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ fn kind_of(error: &object_store::Error) -> ErrorKind {
 }
 
 /// Elements of S3's and Azure's error bodies that hold keys, signatures or what was signed.
-const SECRET_ELEMENTS: [&str; 7] = [
+const SECRET_ELEMENTS: [&str; 11] = [
     "AWSAccessKeyId",
     "StringToSign",
     "StringToSignBytes",
@@ -170,6 +170,10 @@ const SECRET_ELEMENTS: [&str; 7] = [
     "CanonicalRequest",
     "CanonicalRequestBytes",
     "AuthenticationErrorDetail",
+    "Token",
+    "Token-0",
+    "SessionToken",
+    "SecurityToken",
 ];
 
 /// The text without what may be a secret: user names and passwords in URLs, queries of URLs (signatures, tokens), and the elements of

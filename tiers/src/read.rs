@@ -49,10 +49,12 @@ impl TieredStore {
         let policy = self.policy(path);
         let started = self.began();
         if let Some(object) = self.pinned_version(path).or_else(|| self.versions.fresh(path, policy, started)) {
+            self.refuse_unlisted(&object)?;
             return Ok(self.pin_version(object).into());
         }
         let gate = self.versions.gate(path).lock_owned().await;
         if let Some(object) = self.versions.fresh(path, policy, started) {
+            self.refuse_unlisted(&object)?;
             return Ok(self.pin_version(object).into());
         }
         let resolved = match wanted {
@@ -60,6 +62,7 @@ impl TieredStore {
             _ => self.revalidated(path).await?.into(),
         };
         let pinned = self.pin_version(Arc::clone(&resolved.object));
+        self.refuse_unlisted(&pinned)?;
         // Another read of this query may have settled on a version meanwhile.
         Ok(if pinned.id == resolved.object.id { resolved } else { pinned.into() })
     }
@@ -67,6 +70,19 @@ impl TieredStore {
     /// When this read, or the query that it belongs to, began: what the origin said since then is fresh.
     fn began(&self) -> Instant {
         self.scope.as_ref().map_or_else(Instant::now, |scope| scope.began)
+    }
+
+    /// Refuses a version of another size than the one that the query has seen in a listing: what was planned by that size would be read
+    /// short, or wrong.
+    fn refuse_unlisted(&self, object: &ObjectVersion) -> Result<()> {
+        let listed = self.scope.as_ref().and_then(|scope| scope.listed.lock().get(&object.path).copied());
+        match listed {
+            Some(size) if size != object.size => {
+                let reason = format!("it was listed with {size} bytes and has {} now: it was replaced", object.size);
+                Err(self.error(ErrorKind::Precondition, &object.path, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn pinned_version(&self, path: &Path) -> Option<Arc<ObjectVersion>> {

@@ -42,6 +42,8 @@ pub struct TieredStore {
 pub(crate) struct Scope {
     pub(crate) began: Instant,
     pub(crate) versions: Mutex<HashMap<Path, Arc<ObjectVersion>>>,
+    /// Sizes of the objects that the query has seen in listings.
+    pub(crate) listed: Mutex<HashMap<Path, u64>>,
 }
 
 impl TieredStore {
@@ -56,7 +58,7 @@ impl TieredStore {
     /// next block that must come from the origin is an error of kind [`ErrorKind::Precondition`]; bytes of two versions are never mixed.
     pub fn scoped(&self, figures: Arc<ReadFigures>) -> Self {
         let counter = Counter { total: Arc::clone(&self.tiers.figures), scope: Some(figures) };
-        let scope = Scope { began: Instant::now(), versions: Mutex::default() };
+        let scope = Scope { began: Instant::now(), versions: Mutex::default(), listed: Mutex::default() };
         Self { counter, scope: Some(Arc::new(scope)), ..self.clone() }
     }
 
@@ -207,10 +209,17 @@ impl TieredStore {
         listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
     ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.counter.add(Tier::Origin, Figure::Requests, 1);
-        let (versions, asked_at, label) = (Arc::clone(&self.versions), Instant::now(), Arc::clone(&self.origin.label));
+        let (store, asked_at, label) = (self.clone(), Instant::now(), Arc::clone(&self.origin.label));
         let prefix = prefix.cloned().unwrap_or_default();
-        let observed = listed.inspect_ok(move |meta| versions.observe_listed(asked_at, meta));
+        let observed = listed.inspect_ok(move |meta| store.observe_listed(asked_at, meta));
         observed.map_err(move |error| TierError::of_origin("list", &label, &prefix, &error).into()).boxed()
+    }
+
+    fn observe_listed(&self, asked_at: Instant, meta: &ObjectMeta) {
+        self.versions.observe_listed(asked_at, meta);
+        if let Some(scope) = &self.scope {
+            scope.listed.lock().insert(meta.location.clone(), meta.size);
+        }
     }
 }
 
@@ -306,7 +315,7 @@ impl ObjectStore for TieredStore {
         let listed = self.origin.store.list_with_delimiter(prefix).await;
         let listed =
             listed.map_err(|error| TierError::of_origin("list", &self.origin.label, prefix.unwrap_or(&Path::default()), &error))?;
-        listed.objects.iter().for_each(|meta| self.versions.observe_listed(asked_at, meta));
+        listed.objects.iter().for_each(|meta| self.observe_listed(asked_at, meta));
         Ok(listed)
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::concat;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -44,7 +44,7 @@ struct Cursor {
 }
 
 impl RowReader {
-    /// The rows of an extent, whose columns the session keeps if its rows are neighbours.
+    /// The rows of an extent, whose columns the session keeps if its rows are neighbours; `schema` has the columns of the extent.
     ///
     /// # Errors
     /// The object store is unknown to the session.
@@ -53,14 +53,14 @@ impl RowReader {
             [rows] => Some(rows.clone()),
             _ => None,
         };
-        let column = |&column: &usize| {
-            let key = neighbours.clone().map(|rows| DecodedKey::new(&file.object_meta, column, rows));
+        let column = |field: &FieldRef| {
+            let key = neighbours.clone().map(|rows| DecodedKey::new(&file.object_meta, field, rows));
             match key.as_ref().zip(self.decoded()).and_then(|(key, tier)| tier.get(key)) {
                 Some(column) => Column::Kept(Cursor { column, batch: 0, offset: 0 }),
                 None => Column::Decoded { key, bytes: 0, batches: vec![] },
             }
         };
-        let columns: Vec<Column> = extent.columns.iter().map(column).collect();
+        let columns: Vec<Column> = schema.fields().iter().map(column).collect();
         let rows = extent.rows.iter().map(Range::len).sum();
         let batch_rows = extent.batch_rows;
         let is_decoded = |column: &Column| matches!(column, Column::Decoded { .. });

@@ -248,6 +248,12 @@ impl Plan<'_> {
     /// Writes the new files of all tables, reads them back and commits.
     async fn carry_out(mut self, ctx: &SessionContext, root: &Root, writer: JointWriter) -> Result<RetentionReport> {
         let replaced = self.count_replaced(ctx).await?;
+        let Some(inserted) = self.metrics.count.checked_sub(replaced) else {
+            let (stored, given) = (replaced, self.metrics.count);
+            return Err(Error::Conflict(format!(
+                "{stored} stored rows have the keys of the {given} strategies to save: some are stored twice; delete all but one of each first"
+            )));
+        };
         let kept = Arc::new(std::mem::replace(&mut self.ranking.kept, KeyMap::new(ctx)));
         let unkept = Arc::new(std::mem::replace(&mut self.unkept, KeyMap::new(ctx)));
         let mut changes = Vec::new();
@@ -256,7 +262,7 @@ impl Plan<'_> {
         }
         let mut report = self.report(false);
         report.replaced = replaced;
-        report.inserted = self.metrics.count - replaced;
+        report.inserted = inserted;
         if let Some(first) = changes.first_mut() {
             first.set_note(report.note(self.subject));
         }

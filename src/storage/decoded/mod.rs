@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -34,15 +35,25 @@ pub struct DecodedKey {
     size: u64,
     /// Microseconds since 1970-01-01.
     modified: i64,
-    column: usize,
+    column: String,
+    /// The table's type of the column.
+    data_type: DataType,
     /// Rows of the file.
     rows: Range<usize>,
 }
 
 impl DecodedKey {
-    /// Rows of a column of the table in one of its files.
-    pub fn new(file: &ObjectMeta, column: usize, rows: Range<usize>) -> Self {
-        Self { path: file.location.clone(), size: file.size, modified: file.last_modified.timestamp_micros(), column, rows }
+    /// Rows of a column of the table in one of its files. The place of a column in a table changes with its versions; its name and type
+    /// say what is read.
+    pub fn new(file: &ObjectMeta, column: &Field, rows: Range<usize>) -> Self {
+        Self {
+            path: file.location.clone(),
+            size: file.size,
+            modified: file.last_modified.timestamp_micros(),
+            column: column.name().clone(),
+            data_type: column.data_type().clone(),
+            rows,
+        }
     }
 }
 
@@ -254,7 +265,7 @@ mod tests {
             e_tag: None,
             version: None,
         };
-        DecodedKey::new(&file, column, 0..100)
+        DecodedKey::new(&file, &Field::new(column.to_string(), DataType::Float64, true), 0..100)
     }
 
     fn column() -> Vec<ArrayRef> {

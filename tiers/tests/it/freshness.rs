@@ -130,6 +130,24 @@ async fn what_a_query_was_told_of_an_object_is_what_it_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_listed_with_another_size_is_refused() {
+    use futures::TryStreamExt;
+    use object_store::ObjectStore;
+    for policy in [VersionPolicy::Revalidate, VersionPolicy::Immutable] {
+        let s = setup(policy, |s| s).await;
+        let query = s.tiered.scoped(Arc::new(ReadFigures::new()));
+        let listed: Vec<_> = query.list(None).try_collect().await.unwrap();
+        assert!(listed.iter().any(|meta| meta.location == Path::from("a")));
+        put(&*s.inner, "a", &bytes(2, 9500)).await;
+        let error = range(&query, "a", 0..10).await.unwrap_err();
+        assert!(matches!(error, Error::Precondition { .. }) && error.to_string().contains("was listed with 9000 bytes"), "{error}");
+        let next = s.tiered.scoped(Arc::new(ReadFigures::new()));
+        let _: Vec<_> = next.list(None).try_collect().await.unwrap();
+        assert_eq!(whole(&next, "a").await.unwrap(), bytes(2, 9500));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_object_replaced_in_mid_read_is_an_error_also_where_the_server_heeds_no_condition() {
     for (policy, hides_e_tags) in [(VersionPolicy::Immutable, false), (VersionPolicy::Immutable, true)] {
         let s = setup(policy, |s| s).await;
