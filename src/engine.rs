@@ -19,6 +19,7 @@ use datafusion_functions_finance::reference::{self, Kind};
 use datafusion_heavydb::Options as HeavyOptions;
 use datafusion_heavydb::replay::report::Report;
 use datafusion_heavydb::tables::{Database as HeavyTables, HeavySession};
+use object_store_tiers::ReadFigures;
 use sqlparser::ast::Statement as Ast;
 
 use crate::catalog::{
@@ -28,7 +29,7 @@ use crate::catalog::{
 };
 use crate::config::{EngineConfig, SqlDialect, SqlOptions};
 use crate::error::{Error, Position, QueryError, Result};
-use crate::exec::{RELATION_FUNCTIONS, takes_relations};
+use crate::exec::{QueryLog, QueryRecord, QueryStatus, RELATION_FUNCTIONS, takes_relations};
 use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
 use crate::storage::{RemoteStores, Root, VisibleStore, at_one_state, undo_abandoned};
@@ -57,6 +58,29 @@ pub struct Done {
     pub frame: DataFrame,
     /// What the user should know beside the rows: that something has no effect, how many values were dropped.
     pub note: Option<String>,
+}
+
+/// Whether the statement has not yet run when it was planned.
+fn gives_rows_later(command: &Command) -> bool {
+    match command {
+        Command::Heavy => true,
+        Command::Sql(sql) => match sql.as_ref() {
+            SqlStatement::Explain(_) => true,
+            SqlStatement::Statement(ast) => matches!(ast.as_ref(), Ast::Query(_)),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+impl Done {
+    /// The same, with the reading of its rows going into a record.
+    fn recorded(self, record: &Arc<QueryRecord>) -> Self {
+        let (mut state, plan) = self.frame.into_parts();
+        record.planned(state.config().get_extension::<ReadFigures>());
+        state.config_mut().set_extension(Arc::clone(record));
+        Self { frame: DataFrame::new(state, plan), ..self }
+    }
 }
 
 impl Engine {
@@ -149,11 +173,17 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub async fn run_noted(&self, statement: &Statement, parameters: &Parameters) -> Result<Done> {
-        let outcome = self.run_command(statement, parameters).await;
-        match outcome {
+        let record = self.extension::<QueryLog>().unwrap_or_default().begin(&statement.text);
+        // Rows may be read long after this returns, or never.
+        let outcome = match self.run_command(statement, parameters).await {
             Err(Error::Query(query)) => Err(Error::Query(Box::new(self.explained(*query, statement).await))),
-            other => other,
-        }
+            Ok(done) if gives_rows_later(&statement.command) && !done.frame.schema().fields().is_empty() => Ok(done.recorded(&record)),
+            other => {
+                record.planned(None);
+                other.inspect(|_| record.ended(QueryStatus::Done, None))
+            }
+        };
+        outcome.inspect_err(|error| record.ended(QueryStatus::Failed, Some(error.to_string())))
     }
 
     async fn run_command(&self, statement: &Statement, parameters: &Parameters) -> Result<Done> {
@@ -255,7 +285,9 @@ impl Engine {
         if matches!(plan, LogicalPlan::Statement(_)) {
             let before = self.options();
             let frame = self.ctx.execute_logical_plan(plan).await?;
-            if let Err(error) = tiers::apply(self.stores.tiers(), &before, &self.options()) {
+            let has_directory = self.config.tiers.directory.is_some();
+            let limited = tiers::Limited { tiers: self.stores.tiers(), decoded: self.extension(), has_directory };
+            if let Err(error) = tiers::apply(&limited, &before, &self.options()) {
                 self.ctx.state_ref().write().config_mut().options_mut().extensions.insert(before);
                 return Err(error);
             }
@@ -275,6 +307,11 @@ impl Engine {
             batches.push(tiers::explained(&figures, first)?);
         }
         Ok(self.ctx.read_batches(batches)?)
+    }
+
+    /// What the session carries along.
+    fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.ctx.state_ref().read().config().get_extension::<T>()
     }
 
     /// What the session has set.

@@ -116,7 +116,8 @@ impl DirectorySchema {
         Ok(())
     }
 
-    fn state(&self) -> DfResult<SessionState> {
+    /// The session that plans views and reads files.
+    pub(super) fn state(&self) -> DfResult<SessionState> {
         let gone = || DataFusionError::Internal("the session of this database is gone".into());
         let session = self.session.get().and_then(Weak::upgrade).ok_or_else(gone)?;
         let state = session.read().clone();

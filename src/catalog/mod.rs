@@ -16,13 +16,15 @@
 //! | `ddl`, `dml` | statements that change the database, each as one commit |
 //! | `unsupported` | clauses that would be passed over in silence, refused |
 //! | `information` | `information_schema`, whatever cannot be opened |
-//! | `cache`, `cache_functions` | what is kept between queries, as system tables, and functions that move and drop it |
-//! | `system` | tables about tables: imports, issues, strategies, versions |
+//! | `cache_functions` | functions that move, pin and drop what is kept between queries |
+//! | `data_files` | the files that a table consists of |
+//! | `system` | tables about tables, files, queries and what is kept between them |
+//! | `lexer`, `redact` | texts in pieces; statements without what nobody may read |
 
 mod absolute;
-mod cache;
 mod cache_functions;
 mod copy;
+mod data_files;
 mod ddl;
 mod definitions;
 mod dialects;
@@ -32,10 +34,12 @@ mod files;
 mod glob;
 mod headers;
 mod information;
+mod lexer;
 mod missing;
 mod narrow;
 mod narrow_table;
 mod parser;
+mod redact;
 mod relation_arguments;
 mod retention_commands;
 mod strategy_params;
@@ -54,10 +58,12 @@ pub use dialects::parse_in;
 pub use directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 pub use dml::{dml_base, execute_dml};
 pub use information::{INFORMATION_SCHEMA, information_schema};
+pub(crate) use lexer::{Lexer, Piece};
 pub use missing::{missing_file, unquoted_file};
 pub use narrow::plan_statement;
 pub(crate) use parser::Cursor;
 pub use parser::{Command, Statement, parse, parse_table_name, refuse_passed_over};
+pub(crate) use redact::Redacted;
 pub use relation_arguments::resolve_relation_arguments;
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use versions::bind_versions;

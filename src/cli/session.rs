@@ -18,14 +18,12 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::failure::{Failure, Result, StatementFailure};
-use super::lexer::Lexer;
 use super::logging::QUERY_TARGET;
 use super::output::Output;
 use super::print::{Format, Look, ResultWriter};
 use super::progress::Spinner;
-use super::redact::Redacted;
 use super::workers::Workers;
-use crate::catalog::Statement;
+use crate::catalog::{Lexer, Redacted, Statement};
 use crate::engine::{Done, Engine, Parameters};
 use crate::error::{Error, Position};
 use crate::exec::{giving_way, progress};

@@ -27,8 +27,8 @@ use crate::catalog::{
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Result};
 use crate::exec::{
-    CorrelationJoin, CorrelationPlanner, DevicePanels, RelationFunctions, RunAggregate, RunCache, StrongestPairs, WideCorrelation,
-    strategy_time_order,
+    CorrelationJoin, CorrelationPlanner, DevicePanels, QueryLog, QueryRecord, RelationFunctions, RunAggregate, RunCache, StrongestPairs,
+    WideCorrelation, recorded, strategy_time_order,
 };
 use crate::heavydb::{HeavySettings, WithHeavyTables, register_table_functions};
 use crate::storage::{DecodedTier, RemoteStores, YieldingPool};
@@ -43,6 +43,7 @@ pub(super) fn session(
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema::new(Arc::clone(directory))))?;
     let decoded = Arc::new(DecodedTier::default());
+    decoded.set_limit(config.decoded_tier_bytes());
     let runtime = runtime(config, &decoded, stores)?;
     decoded.reserve_from(&runtime.memory_pool);
     let mut state = SessionStateBuilder::new()
@@ -59,7 +60,7 @@ pub(super) fn session(
     state.table_factories_mut().insert("DELTA".into(), Arc::new(DeltaTableFactory {}));
     datafusion_functions_finance::register_functions(&mut state)?;
     register_table_functions(&mut state);
-    register_cache_functions(&mut state, stores, &decoded)?;
+    register_cache_functions(&mut state, stores, &decoded, directory)?;
     let ctx = SessionContext::new_with_state(state);
     let tables = Arc::clone(directory) as Arc<dyn SchemaProvider>;
     catalog.register_schema(SCHEMA, Arc::new(WithHeavyTables::new(tables, Arc::clone(heavy_tables), ctx.state_weak_ref())))?;
@@ -83,7 +84,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// Makes plans physical, with the operators of Delta tables and our own.
+/// Makes plans physical, with the operators of Delta tables and our own; that of a statement itself is counted.
 #[derive(Debug)]
 struct Planner;
 
@@ -91,7 +92,12 @@ struct Planner;
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> DfResult<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![DeltaExtensionPlanner::new(), Arc::new(CorrelationPlanner)]);
-        planner.create_physical_plan(plan, session).await
+        let record = session.config().get_extension::<QueryRecord>().filter(|record| record.claim());
+        let plan = planner.create_physical_plan(plan, session).await?;
+        Ok(match record {
+            Some(record) => recorded(plan, record),
+            None => plan,
+        })
     }
 }
 
@@ -112,7 +118,8 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
         .with_option_extension(HeavySettings::default())
         .with_extension(Arc::new(DevicePanels::default()))
         .with_extension(Arc::new(RunCache::default()))
-        .with_extension(Arc::new(WideSchemaCache::default()));
+        .with_extension(Arc::new(WideSchemaCache::default()))
+        .with_extension(Arc::new(QueryLog::default()));
     if let Some(threads) = config.threads {
         if threads == 0 {
             return Err(Error::Usage("threads must be at least 1".into()));

@@ -10,7 +10,7 @@ use object_store_tiers::{Figure, ReadFigures, Settings, TIERS, Tier, Tiers};
 
 use crate::config::{EngineConfig, SqlOptions};
 use crate::error::{Error, Result};
-use crate::storage::{QueryStores, RemoteStores};
+use crate::storage::{DecodedTier, QueryStores, RemoteStores};
 
 /// Opens the tiers.
 ///
@@ -20,7 +20,6 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
     let mut settings = Settings {
         memory_limit_bytes: config.memory_tier_bytes() as u64,
         serve_stale_on_error: config.tiers.serve_stale_on_error,
-        on_stale: Some(Arc::new(|read| tracing::warn!(path = %read.path, error = %read.error, "an older version was served"))),
         ..Settings::default()
     };
     if let Some(directory) = &config.tiers.directory {
@@ -30,17 +29,31 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
     Ok(Arc::new(RemoteStores::new(tiers)?))
 }
 
+/// What has a limit that a session may change.
+pub(super) struct Limited<'a> {
+    pub(super) tiers: &'a Tiers,
+    pub(super) decoded: Option<Arc<DecodedTier>>,
+    /// Whether there is a place for the disk tier.
+    pub(super) has_directory: bool,
+}
+
 /// Sets the limits of the tiers as the session says; those that stay are left alone.
 ///
 /// # Errors
 /// [`Error::Usage`] for a limit below one block, or a disk tier without a directory.
-pub(super) fn apply(tiers: &Tiers, before: &SqlOptions, options: &SqlOptions) -> Result<()> {
+pub(super) fn apply(limited: &Limited<'_>, before: &SqlOptions, options: &SqlOptions) -> Result<()> {
+    if options.disk_tier_bytes != before.disk_tier_bytes && !limited.has_directory {
+        return Err(Error::Usage("the disk tier has no directory: start with --cache-dir DIR, or TRANCHEDB_CACHE_DIR=DIR".into()));
+    }
     let limits = [
         (Tier::Memory, before.memory_tier_bytes, options.memory_tier_bytes),
         (Tier::Disk, before.disk_tier_bytes, options.disk_tier_bytes),
     ];
     for (tier, _, bytes) in limits.into_iter().filter(|(_, before, after)| before != after) {
-        tiers.set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
+        limited.tiers.set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
+    }
+    if let Some(decoded) = &limited.decoded {
+        decoded.set_limit(options.decoded_tier_bytes);
     }
     Ok(())
 }
@@ -49,7 +62,9 @@ pub(super) fn apply(tiers: &Tiers, before: &SqlOptions, options: &SqlOptions) ->
 pub(super) fn for_query(state: SessionState, stores: &Arc<RemoteStores>) -> (SessionState, Arc<ReadFigures>) {
     let (stores, figures) = QueryStores::new(stores);
     let runtime = RuntimeEnv { object_store_registry: Arc::new(stores), ..state.runtime_env().as_ref().clone() };
-    (SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build(), figures)
+    let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build();
+    state.config_mut().set_extension(Arc::clone(&figures));
+    (state, figures)
 }
 
 /// What a query has read from each tier, as one more row of `EXPLAIN ANALYZE`.

@@ -3,6 +3,7 @@
 mod correlation;
 mod giving_way;
 mod progress;
+mod queries;
 mod runs;
 mod strategy_scan;
 mod wide_correlation;
@@ -14,6 +15,7 @@ pub use correlation::{
 };
 pub use giving_way::giving_way;
 pub use progress::progress;
+pub use queries::{QueryFigures, QueryLog, QueryRecord, QueryStatus, recorded};
 pub use runs::{RunAggregate, RunCache};
 pub use strategy_scan::{StrategyScan, strategy_time_order};
 pub use wide_correlation::WideCorrelation;

@@ -20,7 +20,7 @@ mod strategy_table;
 mod table_change;
 mod visible;
 
-pub use decoded::{DecodedColumn, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
+pub use decoded::{DecodedColumn, DecodedEntry, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
     CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,

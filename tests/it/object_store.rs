@@ -95,10 +95,23 @@ async fn what_was_read_once_comes_from_the_tiers_until_it_changes() {
     let pin = "SELECT cache_pin('s3://prices/p.parquet') > 0 AS kept";
     let kept = with_cache(&[&cached, pin, pinned, "SELECT cache_invalidate('s3://prices/p.parquet') AS blocks"]).await.good();
     assert!(kept.contains("kept\ntrue") && kept.contains("pinned\ntrue") && !kept.ends_with("blocks\n0\n"), "{kept}");
+    let define = "CREATE EXTERNAL TABLE p STORED AS PARQUET LOCATION 's3://prices/p.parquet'";
+    let held = "SELECT table_name, url, bytes > 0 AS some, disk_bytes >= bytes AS whole, pinned FROM system.files";
+    let by_name =
+        with_cache(&[&cached, define, "SELECT cache_clear('disk') >= 0 AS c", "SELECT cache_pin('p', 'x > 3') > 0 AS kept", held])
+            .await
+            .good();
+    assert!(by_name.ends_with("p,s3://prices/p.parquet,true,true,true\n"), "{by_name}");
+    let told = "SELECT status, rows, origin_requests > 0 AS asked, disk_bytes > 0 AS read, sql FROM system.queries WHERE sql LIKE '%sum(x)%' LIMIT 1";
+    let told = with_cache(&[&cached, total, told]).await.good();
+    assert!(told.contains("done,1,true,true,"), "{told}");
     for (call, parts) in [
         ("cache_clear('origin')", "holds the truth"),
         ("cache_clear('tape')", "no tier 'tape'"),
-        ("cache_pin('/a/b')", "name objects by URL"),
+        ("cache_pin('/a/b')", "there is no table '/a/b'"),
+        ("cache_pin('file:///a/b')", "files of this machine are read without these tiers"),
+        ("cache_prefetch('p', 'y > 3')", "y"),
+        ("cache_prefetch('s3://prices/', 'x > 3')", "a filter needs a table"),
         ("cache_prefetch('s3://prices/none.parquet')", "none.parquet"),
     ] {
         let refused = with_cache(&[&format!("SELECT {call}")]).await;
@@ -109,5 +122,5 @@ async fn what_was_read_once_comes_from_the_tiers_until_it_changes() {
     let refused = with_cache(&["SET tranchedb.memory_tier_bytes = '1000'"]).await;
     assert!(refused.stderr.contains("memory tier: set limit") && refused.stderr.contains("below one block"), "{refused:?}");
     let nowhere = finish(program().args(["-c", "SET tranchedb.disk_tier_bytes = '1GB'"]));
-    assert!(nowhere.stderr.contains("disk tier"), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("--cache-dir DIR"), "{nowhere:?}");
 }

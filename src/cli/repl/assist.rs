@@ -11,7 +11,7 @@ use rustyline::{Context, Helper};
 
 use super::commands::{self, Argument, COMMANDS};
 use super::names::Names;
-use crate::cli::lexer::{Lexer, Piece};
+use crate::catalog::{Lexer, Piece};
 use crate::cli::print::FORMATS;
 use crate::cli::terminal;
 use crate::engine::Engine;

@@ -6,8 +6,8 @@ use std::path::Path;
 use futures::future::LocalBoxFuture;
 
 use super::{Repl, describe, editor, functions, heavysql};
+use crate::catalog::Lexer;
 use crate::cli::failure::{Failure, Result};
-use crate::cli::lexer::Lexer;
 use crate::cli::output::Output;
 use crate::cli::print::{FORMATS, Format};
 use crate::cli::script::{ScriptSource, prepare_one, run_inside};

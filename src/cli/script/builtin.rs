@@ -89,7 +89,7 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
-    use crate::cli::lexer::Lexer;
+    use crate::catalog::Lexer;
 
     #[test]
     fn every_header_names_its_script_and_its_parameters() {

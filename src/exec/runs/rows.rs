@@ -19,7 +19,6 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use object_store::ObjectStoreExt;
 
 use super::cache::RunCache;
-use crate::config::SqlOptions;
 use crate::storage::{DecodedTier, DecodedUse};
 
 /// Reads files of one strategy table by DataFusion's Parquet source, which adapts old files to the table's columns.
@@ -53,9 +52,7 @@ impl RowReader {
 
     /// The reader of a query whose columns the session keeps decoded.
     pub(super) fn keeping_decoded(mut self) -> Self {
-        let session = self.context.session_config();
-        let limit = session.options().extensions.get::<SqlOptions>().map_or(0, |options| options.decoded_tier_bytes);
-        self.decoded = session.get_extension::<DecodedTier>().map(|tier| tier.begin(limit));
+        self.decoded = self.context.session_config().get_extension::<DecodedTier>().map(|tier| tier.begin());
         self
     }
 

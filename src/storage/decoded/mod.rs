@@ -12,6 +12,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -87,6 +88,26 @@ struct Entry {
     used: u64,
     /// The query that used it last.
     query: u64,
+    hits: u64,
+    loaded_at: SystemTime,
+    last_used_at: SystemTime,
+}
+
+/// What a tier holds of one column of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedEntry {
+    /// Path of the file in its store.
+    pub path: Path,
+    /// Name of the column.
+    pub column: String,
+    /// Bytes held of it.
+    pub bytes: usize,
+    /// Times that a query found a part of it.
+    pub hits: u64,
+    /// When the first part came in.
+    pub loaded_at: SystemTime,
+    /// When a query last used a part.
+    pub last_used_at: SystemTime,
 }
 
 #[derive(Default)]
@@ -135,13 +156,16 @@ impl DecodedTier {
         self.kept.lock().reservation = Some(MemoryConsumer::new(CONSUMER).register(pool));
     }
 
-    /// Begins a query, under this limit of bytes from now on.
-    pub fn begin(self: &Arc<Self>, limit_bytes: usize) -> DecodedUse {
-        if self.limit.swap(limit_bytes, Ordering::Relaxed) > limit_bytes {
-            let mut kept = self.kept.lock();
-            let excess = kept.bytes.saturating_sub(limit_bytes);
-            self.release(&mut kept, excess);
-        }
+    /// Changes the limit of bytes, which holds at once.
+    pub fn set_limit(&self, bytes: usize) {
+        let mut kept = self.kept.lock();
+        self.limit.store(bytes, Ordering::Relaxed);
+        let excess = kept.bytes.saturating_sub(bytes);
+        self.release(&mut kept, excess);
+    }
+
+    /// Begins a query.
+    pub fn begin(self: &Arc<Self>) -> DecodedUse {
         DecodedUse { tier: Arc::clone(self), query: self.queries.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
@@ -173,6 +197,27 @@ impl DecodedTier {
         }
     }
 
+    /// What it holds, by file and column.
+    pub fn entries(&self) -> Vec<DecodedEntry> {
+        let kept = self.kept.lock();
+        let mut entries: BTreeMap<(&Path, &str), DecodedEntry> = BTreeMap::new();
+        for (key, entry) in &kept.columns {
+            let known = entries.entry((&key.path, &key.column)).or_insert_with(|| DecodedEntry {
+                path: key.path.clone(),
+                column: key.column.clone(),
+                bytes: 0,
+                hits: 0,
+                loaded_at: entry.loaded_at,
+                last_used_at: entry.last_used_at,
+            });
+            known.bytes += entry.bytes;
+            known.hits += entry.hits;
+            known.loaded_at = known.loaded_at.min(entry.loaded_at);
+            known.last_used_at = known.last_used_at.max(entry.last_used_at);
+        }
+        entries.into_values().collect()
+    }
+
     fn release(&self, kept: &mut Kept, bytes: usize) -> usize {
         let mut released = 0;
         while released < bytes
@@ -202,7 +247,8 @@ impl DecodedUse {
         };
         by_use.remove(&entry.used);
         by_use.insert(*uses, key.clone());
-        (entry.used, entry.query) = (*uses, self.query);
+        (entry.used, entry.query, entry.last_used_at) = (*uses, self.query, SystemTime::now());
+        entry.hits += 1;
         counters.hits.fetch_add(1, Ordering::Relaxed);
         counters.bytes_read.fetch_add(entry.bytes as u64, Ordering::Relaxed);
         Some(Arc::clone(&entry.column))
@@ -216,8 +262,8 @@ impl DecodedUse {
     /// Keeps a column, where there is room for it beside what this query and the one before have used.
     pub fn put(&self, key: DecodedKey, column: Vec<ArrayRef>) {
         let bytes = column.iter().map(|array| array.get_array_memory_size()).sum::<usize>() + ENTRY_BYTES;
-        let limit = self.tier.limit.load(Ordering::Relaxed);
         let mut kept = self.tier.kept.lock();
+        let limit = self.tier.limit.load(Ordering::Relaxed);
         if bytes > limit || kept.columns.contains_key(&key) {
             return;
         }
@@ -234,7 +280,9 @@ impl DecodedUse {
         kept.bytes += bytes;
         let used = kept.uses;
         kept.by_use.insert(used, key.clone());
-        kept.columns.insert(key, Entry { column: column.into(), bytes, used, query: self.query });
+        let now = SystemTime::now();
+        let entry = Entry { column: column.into(), bytes, used, query: self.query, hits: 0, loaded_at: now, last_used_at: now };
+        kept.columns.insert(key, entry);
     }
 
     /// Bytes that neither this query nor the one before has used, up to `wanted`, of the entries that would go first.
@@ -279,13 +327,14 @@ mod tests {
     #[test]
     fn what_was_used_least_recently_goes_first() {
         let tier = Arc::new(DecodedTier::default());
-        let first = tier.begin(3 * bytes());
+        tier.set_limit(3 * bytes());
+        let first = tier.begin();
         (0..3).for_each(|number| first.put(key(number), column()));
-        let second = tier.begin(3 * bytes());
+        let second = tier.begin();
         assert!(second.get(&key(0)).is_some());
         second.put(key(3), column());
         assert!(second.get(&key(3)).is_none(), "in the place of what the query before has used");
-        let second = tier.begin(3 * bytes());
+        let second = tier.begin();
         second.put(key(3), column());
         let held: Vec<usize> = (0..4).filter(|&number| second.get(&key(number)).is_some()).collect();
         assert_eq!(held, [0, 2, 3]);
@@ -295,8 +344,9 @@ mod tests {
     #[test]
     fn a_query_keeps_what_itself_has_used() {
         let tier = Arc::new(DecodedTier::default());
+        tier.set_limit(2 * bytes());
         for _ in 0..3 {
-            let query = tier.begin(2 * bytes());
+            let query = tier.begin();
             let mut hits = 0;
             for number in 0..10 {
                 match query.get(&key(number)) {
@@ -313,11 +363,14 @@ mod tests {
     #[test]
     fn a_smaller_limit_holds_at_once() {
         let tier = Arc::new(DecodedTier::default());
-        let query = tier.begin(4 * bytes());
+        tier.set_limit(4 * bytes());
+        let query = tier.begin();
         (0..4).for_each(|number| query.put(key(number), column()));
-        tier.begin(bytes());
+        tier.set_limit(bytes());
         assert_eq!((tier.figures().used_bytes, tier.figures().entries), (bytes(), 1));
-        tier.begin(0).put(key(9), column());
+        assert_eq!(tier.entries().len(), 1);
+        tier.set_limit(0);
+        query.put(key(9), column());
         assert_eq!(tier.figures().used_bytes, 0);
     }
 
@@ -327,14 +380,19 @@ mod tests {
         let room = 10 * bytes();
         let pool: Arc<dyn MemoryPool> = Arc::new(YieldingPool::new(Arc::new(GreedyMemoryPool::new(room)), &tier));
         tier.reserve_from(&pool);
-        let query = tier.begin(room);
+        tier.set_limit(room);
+        let query = tier.begin();
         (0..9).for_each(|number| query.put(key(number), column()));
         assert_eq!(pool.reserved(), 9 * bytes());
         let other = MemoryConsumer::new("sort").register(&pool);
         other.try_grow(8 * bytes()).unwrap();
         assert!(pool.reserved() <= room && tier.figures().used_bytes <= 2 * bytes());
+        let used = tier.figures().used_bytes;
         assert!(other.try_grow(3 * bytes()).is_err(), "more than there is");
+        assert_eq!(tier.figures().used_bytes, used, "which the tier could not have given");
+        other.try_grow(2 * bytes()).unwrap();
         assert_eq!(tier.figures().used_bytes, 0);
+        other.shrink(2 * bytes());
         query.put(key(20), column());
         query.put(key(21), column());
         query.put(key(22), column());

@@ -20,6 +20,15 @@ impl YieldingPool {
     pub fn new(inner: Arc<dyn MemoryPool>, tier: &Arc<DecodedTier>) -> Self {
         Self { inner, tier: Arc::downgrade(tier) }
     }
+
+    /// Whether the bytes would fit if the tier held nothing: where they would not, it need not give way.
+    fn could_hold(&self, additional: usize, kept: usize) -> bool {
+        let others = self.inner.reserved().saturating_sub(kept);
+        match self.inner.memory_limit() {
+            MemoryLimit::Finite(limit) => others.saturating_add(additional) <= limit,
+            _ => true,
+        }
+    }
 }
 
 impl fmt::Display for YieldingPool {
@@ -55,6 +64,9 @@ impl MemoryPool for YieldingPool {
             outcome => return outcome,
         };
         let Some(tier) = self.tier.upgrade() else { return Err(refused) };
+        if !self.could_hold(additional, tier.figures().used_bytes) {
+            return Err(refused);
+        }
         // A share of the memory may be refused although the bytes would fit: more and more gives way.
         let mut bytes = additional.max(1);
         while tier.give_way(bytes) > 0 {

@@ -1,19 +1,18 @@
 //! What is kept between queries, as system tables.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use datafusion::prelude::SessionContext;
 use object_store_tiers::{EntryRow, TierRow, Tiers};
 use serde_json::{Value, json};
 
-use super::system::{JsonColumn, JsonType};
+use super::records::{JsonColumn, JsonType, instant};
 use crate::exec::DevicePanels;
 use crate::gpu::PanelCacheEntry;
-use crate::storage::{DecodedFigures, DecodedTier};
+use crate::storage::{DecodedEntry, DecodedFigures, DecodedTier};
 
 /// Name of the tier of decoded columns.
-pub(super) const DECODED: &str = "decoded";
+pub(in crate::catalog) const DECODED: &str = "decoded";
 /// Name of the tier on a GPU.
 const GPU: &str = "gpu";
 
@@ -55,14 +54,15 @@ pub(super) fn cache_tiers(ctx: &SessionContext) -> Vec<Value> {
     stored.iter().map(tier_record).chain(decoded).collect()
 }
 
-/// The rows of `system.cache_entries`: blocks of files in the tiers, and panels of series on a GPU.
+/// The rows of `system.cache_entries`: blocks of files in the tiers, decoded columns, and panels of series on a GPU.
 pub(super) fn cache_entries(ctx: &SessionContext) -> Vec<Value> {
     let stored = extension::<Tiers>(ctx).map(|tiers| tiers.entries()).unwrap_or_default();
     let panels = extension::<DevicePanels>(ctx).map(|panels| panels.entries()).unwrap_or_default();
-    stored.iter().map(entry_record).chain(panels.iter().map(panel_record)).collect()
+    let decoded = extension::<DecodedTier>(ctx).map(|tier| tier.entries()).unwrap_or_default();
+    stored.iter().map(entry_record).chain(decoded.iter().map(decoded_entry)).chain(panels.iter().map(panel_record)).collect()
 }
 
-fn extension<T: Send + Sync + 'static>(ctx: &SessionContext) -> Option<Arc<T>> {
+pub(super) fn extension<T: Send + Sync + 'static>(ctx: &SessionContext) -> Option<Arc<T>> {
     ctx.state_ref().read().config().get_extension::<T>()
 }
 
@@ -123,6 +123,18 @@ fn entry_record(row: &EntryRow) -> Value {
     })
 }
 
+fn decoded_entry(entry: &DecodedEntry) -> Value {
+    json!({
+        "tier": DECODED,
+        "path": format!("{}#{}", entry.path, entry.column),
+        "bytes": entry.bytes,
+        "hits": entry.hits,
+        "loaded_at": instant(entry.loaded_at),
+        "last_used_at": instant(entry.last_used_at),
+        "pinned": false,
+    })
+}
+
 fn panel_record(entry: &PanelCacheEntry) -> Value {
     json!({
         "tier": GPU,
@@ -133,8 +145,4 @@ fn panel_record(entry: &PanelCacheEntry) -> Value {
         "last_used_at": instant(entry.last_used_at),
         "pinned": false,
     })
-}
-
-fn instant(at: SystemTime) -> String {
-    chrono::DateTime::<chrono::Utc>::from(at).to_rfc3339()
 }
