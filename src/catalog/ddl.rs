@@ -130,7 +130,7 @@ fn new_delta(root: &Root, name: &str) -> Result<DeltaTable> {
     let failed = |e| delta_error(name, e);
     let url = root.table_url(name)?;
     let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?;
-    builder.with_storage_backend(Arc::clone(root.store()), url).build().map_err(failed)
+    builder.with_storage_backend(root.table_store(name), url).build().map_err(failed)
 }
 
 /// A write of a plan's rows into a Delta table, streaming, failing rather than coercing and rather than racing.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::common::Result as DfResult;
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use object_store_tiers::{Figure, ReadFigures, Settings, TIERS, Tier, Tiers};
@@ -20,6 +21,7 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
     let mut settings = Settings {
         memory_limit_bytes: config.memory_tier_bytes() as u64,
         serve_stale_on_error: config.tiers.serve_stale_on_error,
+        origin_timeout: config.origin_timeout(),
         on_stale: Some(Arc::new(|read| tracing::warn!(path = %read.path, error = %read.error, "an older version was served"))),
         ..Settings::default()
     };
@@ -27,7 +29,7 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
         settings = settings.with_disk(directory, config.disk_tier_bytes() as u64);
     }
     let tiers = Tiers::open(settings).map_err(|error| Error::Usage(error.to_string()))?;
-    Ok(Arc::new(RemoteStores::new(tiers)?))
+    Ok(Arc::new(RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?))
 }
 
 /// Sets the limits of the tiers as the session says; those that stay are left alone.
@@ -45,11 +47,11 @@ pub(super) fn apply(tiers: &Tiers, before: &SqlOptions, options: &SqlOptions) ->
     Ok(())
 }
 
-/// The session's state for one query over remote stores: it sees one version of each object, and its reads are counted.
-pub(super) fn for_query(state: SessionState, stores: &Arc<RemoteStores>) -> (SessionState, Arc<ReadFigures>) {
-    let (stores, figures) = QueryStores::new(stores);
-    let runtime = RuntimeEnv { object_store_registry: Arc::new(stores), ..state.runtime_env().as_ref().clone() };
-    (SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build(), figures)
+/// The session's state for one statement over remote stores: it sees one version of each object, and its reads are counted.
+pub(super) fn for_statement(state: SessionState, stores: &Arc<QueryStores>) -> SessionState {
+    let registry = Arc::clone(stores) as Arc<dyn ObjectStoreRegistry>;
+    let runtime = RuntimeEnv { object_store_registry: registry, ..state.runtime_env().as_ref().clone() };
+    SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build()
 }
 
 /// What a query has read from each tier, as one more row of `EXPLAIN ANALYZE`.

@@ -1,7 +1,6 @@
 //! Delta tables below a [`Root`]: opening at a version, reading the history, restoring, vacuuming.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use datafusion::arrow::error::ArrowError;
@@ -67,14 +66,14 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
 
 fn unloaded(root: &Root, name: &str) -> Result<DeltaTable> {
     let builder = DeltaTableBuilder::from_url(root.table_url(name)?).map_err(|e| delta_error(name, e))?;
-    builder.with_storage_backend(Arc::clone(root.store()), root.table_url(name)?).build().map_err(|e| delta_error(name, e))
+    builder.with_storage_backend(root.table_store(name), root.table_url(name)?).build().map_err(|e| delta_error(name, e))
 }
 
 /// The newest version in the log, whether readers may see it or not.
 pub(super) async fn load_newest(root: &Root, name: &str) -> Result<Option<DeltaTable>> {
     let mut table = unloaded(root, name)?;
     match table.load().await {
-        Ok(()) => Ok(Some(table)),
+        Ok(()) => Ok(Some(noted(root, name, table))),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
         Err(error) => match table.verify_deltatable_existence().await {
             Ok(false) => Ok(None),
@@ -83,13 +82,19 @@ pub(super) async fn load_newest(root: &Root, name: &str) -> Result<Option<DeltaT
     }
 }
 
+/// A table that was found to be one.
+fn noted(root: &Root, name: &str, table: DeltaTable) -> DeltaTable {
+    root.note_table(name);
+    table
+}
+
 async fn load_version(root: &Root, name: &str, version: u64) -> Result<Option<DeltaTable>> {
     let mut table = unloaded(root, name)?;
     if !table.verify_deltatable_existence().await.map_err(|e| delta_error(name, e))? {
         return Ok(None);
     }
     match table.load_version(version).await {
-        Ok(()) => Ok(Some(table)),
+        Ok(()) => Ok(Some(noted(root, name, table))),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
         Err(error) => match table.get_latest_version().await {
             Ok(newest) if version > newest => Err(no_version(name, version, newest)),
@@ -307,7 +312,7 @@ mod tests {
 
     fn new_table(root: &Root) -> DeltaTable {
         let url = root.table_url("t").unwrap();
-        DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(Arc::clone(root.store()), url).build().unwrap()
+        DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(root.table_store("t"), url).build().unwrap()
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! A strategy table at one version, and a change that leads to the next.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate, Utc};
 use datafusion::arrow::datatypes::Field;
@@ -482,7 +481,8 @@ impl StrategyChange {
     async fn create(&self, adds: Vec<Action>, properties: Vec<(&'static str, String)>, note: Value) -> Result<u64> {
         let failed = |e| delta_error(&self.name, e);
         let url = self.root.table_url(&self.name)?;
-        let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.with_storage_backend(Arc::clone(self.root.store()), url);
+        let builder =
+            DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.with_storage_backend(self.root.table_store(&self.name), url);
         let fixed = [(KIND_PROPERTY, STRATEGY_KIND), ("delta.enableExpiredLogCleanup", "false")];
         let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
         let all = fixed.chain(properties.into_iter().map(|(key, value)| (key.to_owned(), Some(value))));

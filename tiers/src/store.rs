@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -80,11 +81,24 @@ impl TieredStore {
         let GetResult { payload, meta, range, attributes } = result;
         let payload = match payload {
             GetResultPayload::Stream(body) => {
-                let (counter, label, path) = (self.counter.clone(), Arc::clone(&self.origin.label), path.clone());
+                let (counter, label, failed) = (self.counter.clone(), Arc::clone(&self.origin.label), path.clone());
+                let came = Arc::new(AtomicU64::new(0));
+                let sum = Arc::clone(&came);
                 let counted = body
-                    .inspect_ok(move |bytes| counter.add(Tier::Origin, Figure::BytesRead, bytes.len() as u64))
-                    .map_err(move |error| TierError::of_origin("read", &label, &path, &error).into());
-                GetResultPayload::Stream(counted.boxed())
+                    .inspect_ok(move |bytes| {
+                        sum.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                        counter.add(Tier::Origin, Figure::BytesRead, bytes.len() as u64);
+                    })
+                    .map_err(move |error| TierError::of_origin("read", &label, &failed, &error).into());
+                // Kept nowhere, it is checked here: a body that ends early must not look like a whole one.
+                let wanted = if is_head { 0 } else { range.end - range.start };
+                let (store, path) = (self.clone(), path.clone());
+                let whole = stream::once(async move {
+                    let came = came.load(Ordering::Relaxed);
+                    let reason = || format!("the answer ended after {came} of {wanted} bytes");
+                    (came != wanted).then(|| Err(store.error(ErrorKind::Unreachable, &path, reason()).into()))
+                });
+                GetResultPayload::Stream(counted.chain(whole.filter_map(std::future::ready)).boxed())
             }
             file => {
                 self.counter.add(Tier::Origin, Figure::BytesRead, if is_head { 0 } else { range.end - range.start });
