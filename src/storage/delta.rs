@@ -175,6 +175,26 @@ pub fn standing_commits(history: &[CommitRecord]) -> Vec<&CommitRecord> {
     standing
 }
 
+/// Key of a commit's note that identifies the change.
+pub(super) const CHANGE_NOTE: &str = "change";
+
+/// How the commit of a change is made: known again by `id`, and told apart from that of another writer.
+pub fn change_properties(id: &str) -> CommitProperties {
+    let note = serde_json::json!({ CHANGE_NOTE: id });
+    CommitProperties::default().with_max_retries(0).with_metadata([(NOTE_KEY.to_owned(), note)])
+}
+
+/// The version after `base` that the change `id` became, if it became one: a commit may be there although what follows it has failed.
+///
+/// # Errors
+/// [`Error::Storage`] when the log cannot be read.
+pub async fn landed_change(root: &Root, name: &str, base: Option<u64>, id: &str) -> Result<Option<u64>> {
+    let Some(table) = load_newest(root, name).await? else { return Ok(None) };
+    let commits = commits_from(name, &table, base.map_or(0, |version| version + 1)).await?;
+    let is_ours = |commit: &&CommitRecord| commit.note.as_ref().is_some_and(|note| note[CHANGE_NOTE] == id);
+    Ok(commits.iter().find(is_ours).map(|commit| commit.version))
+}
+
 /// Makes an earlier version the newest, as one more commit; returns the new version.
 pub async fn restore_table(name: &str, table: DeltaTable, version: u64) -> Result<u64> {
     let properties = CommitProperties::default().with_max_retries(0);

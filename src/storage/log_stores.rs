@@ -68,7 +68,8 @@ impl ConditionalLog {
 #[async_trait]
 impl LogStore for ConditionalLog {
     fn name(&self) -> String {
-        "ConditionalLog".into()
+        // By the name of the log that it wraps, the table format knows that commits are put and not renamed.
+        self.0.name()
     }
 
     async fn read_commit_entry(&self, version: u64) -> DeltaResult<Option<Bytes>> {

@@ -25,7 +25,8 @@ mod visible;
 pub use decoded::{DecodedColumn, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
-    CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
+    CommitRecord, change_properties, commit_info, delta_error, delta_write_error, history, landed_change, load_table, restore_table,
+    standing_commits, vacuum_table,
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};

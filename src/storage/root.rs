@@ -5,7 +5,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -295,10 +295,22 @@ impl Root {
         let (mut log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.prefix_matches(&log_folder));
         log.sort_by(|a, b| a.location.cmp(&b.location));
         let claim = self.claim(name);
-        for object in log.iter().chain(&data).filter(|object| object.location != claim) {
+        for object in &log {
             self.remove(&object.location).await?;
         }
-        self.remove(&claim).await?;
+        self.remove_all(data.into_iter().map(|object| object.location).filter(|path| *path != claim).collect()).await?;
+        self.remove(&claim).await
+    }
+
+    /// Removes objects in any order, by as few requests as the store needs; missing ones are no error.
+    async fn remove_all(&self, paths: Vec<Path>) -> Result<()> {
+        let mut removed = self.store().delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+        while let Some(outcome) = removed.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(Error::storage(format!("removing files of {}", self.url), e)),
+            }
+        }
         Ok(())
     }
 

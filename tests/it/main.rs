@@ -15,6 +15,7 @@ mod locations;
 mod object_store;
 mod program;
 mod remote_database;
+mod remote_faults;
 mod repl;
 mod replay;
 mod retention;

@@ -193,7 +193,9 @@ impl S3 for Buckets {
         {
             return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
         }
-        if let (Some(Fault::Short | Fault::Broken), Some(body)) = (fault, found.output.body.take_if(|_| fault.is_some())) {
+        if matches!(fault, Some(Fault::Short | Fault::Broken))
+            && let Some(body) = found.output.body.take()
+        {
             found.output.body = Some(half(body, fault == Some(Fault::Broken)).await);
         }
         Ok(found)
