@@ -1,7 +1,10 @@
 //! What a caller chooses about an engine, as plain data, and what a session may change by `SET`.
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::{Result, config_datafusion_err, config_err};
@@ -24,6 +27,35 @@ pub struct EngineConfig {
     pub decoded_tier_bytes: Option<usize>,
     /// The tiers in front of object stores.
     pub tiers: TierConfig,
+    /// How object stores are reached, before what the environment says of it.
+    pub store_options: StoreOptions,
+}
+
+/// Settings of object stores by the names that the `object_store` crate has for them: `aws_endpoint`, `aws_secret_access_key`,
+/// `google_service_account`, `azure_storage_account_key`, `allow_http`, `timeout`, ...
+///
+/// They come before the variables of the environment that have the same names in capital letters, and each store takes those that are
+/// its own. Values are never shown: they may be secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreOptions(BTreeMap<String, String>);
+
+impl StoreOptions {
+    /// Every setting with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for StoreOptions {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(options: I) -> Self {
+        Self(options.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// The tiers through which files of object stores are read.
@@ -38,7 +70,12 @@ pub struct TierConfig {
     pub directory: Option<PathBuf>,
     /// Whether the version that was read last is served, with a warning, when an object store cannot be asked for a newer one.
     pub serve_stale_on_error: bool,
+    /// How long an object store may be silent, its client's own retries included, before a read or write fails; `None` is 30 seconds.
+    pub origin_timeout: Option<Duration>,
 }
+
+/// How long an object store may be silent where nothing else is said.
+const ORIGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of the disk tier where nothing else is said.
 const DISK_TIER_BYTES: usize = 10 << 30;
@@ -60,6 +97,11 @@ impl EngineConfig {
     /// Bytes that the disk tier may hold: none without a directory.
     pub fn disk_tier_bytes(&self) -> usize {
         if self.tiers.directory.is_none() { 0 } else { self.tiers.disk_bytes.unwrap_or(DISK_TIER_BYTES) }
+    }
+
+    /// How long an object store may be silent.
+    pub fn origin_timeout(&self) -> Duration {
+        self.tiers.origin_timeout.unwrap_or(ORIGIN_TIMEOUT)
     }
 
     /// Bytes that the decoded tier may hold.

@@ -32,7 +32,7 @@ use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{QueryLog, QueryRecord, QueryStatus, RELATION_FUNCTIONS, takes_relations};
 use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{RemoteStores, Root, VisibleStore, at_one_state, undo_abandoned};
+use crate::storage::{QueryStores, RemoteStores, Root, VisibleStore, at_one_state, undo_abandoned};
 use parameters::bind;
 use session::session;
 
@@ -84,10 +84,12 @@ impl Done {
 }
 
 impl Engine {
-    /// Opens the database in a directory; a missing directory is an empty database, made at the first write.
+    /// Opens the database in a directory, or in a folder of an object store (`s3://bucket/db`); a missing one is an empty database, made at
+    /// the first write.
     ///
     /// # Errors
-    /// [`Error::Database`] when the place is a file or was written by a newer version.
+    /// [`Error::Database`] when the place is a file or was written by a newer version; [`Error::Storage`] when it cannot be read, as in a
+    /// bucket that is not there or without credentials; [`Error::Usage`] for a URL that no database can have.
     pub async fn open(location: &str) -> Result<Self> {
         Self::with_config(EngineConfig { location: Some(location.to_owned()), ..EngineConfig::default() }).await
     }
@@ -102,8 +104,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`]; [`Error::Usage`] for settings that cannot be.
     pub async fn with_config(config: EngineConfig) -> Result<Self> {
+        let stores = tiers::open(&config)?;
         let root = match &config.location {
-            Some(location) => Root::open(location).await?,
+            Some(location) => Root::locate(location, &stores).await?,
             None => Root::in_memory()?,
         };
         if let Err(error) = undo_abandoned(&root).await {
@@ -112,10 +115,11 @@ impl Engine {
         }
         let directory = Arc::new(DirectorySchema::new(root.clone()));
         let heavy_tables = Arc::new(HeavyTables::default());
-        let stores = tiers::open(&config)?;
         let ctx = session(&config, &directory, &heavy_tables, &stores)?;
-        // Whatever lists the files of a table through the session sees no unfinished ones.
-        ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(Arc::clone(root.store()))));
+        if !root.is_remote() {
+            // Whatever lists the files of a table through the session sees no unfinished ones; remote stores hide them themselves.
+            ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(root.store())));
+        }
         directory.attach(ctx.state_weak_ref());
         Ok(Self { ctx, directory, config, heavy_tables, heavy_session: Arc::default(), stores })
     }
@@ -235,15 +239,26 @@ impl Engine {
     }
 
     async fn run_sql(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
+        let reads = Arc::new(QueryStores::new(&self.stores));
+        reads.during(self.run_reading(sql, text, parameters, &reads)).await
+    }
+
+    async fn run_reading(&self, sql: &SqlStatement, text: &str, parameters: &Parameters, reads: &Arc<QueryStores>) -> Result<DataFrame> {
         self.directory.refresh().await?;
         let root = self.directory.root();
         if !matches!(sql, SqlStatement::Statement(ast) if matches!(ast.as_ref(), Ast::Query(_))) {
             undo_abandoned(root).await?;
         }
-        at_one_state(root, Box::pin(self.run_at_one_state(sql, text, parameters))).await
+        at_one_state(root, Box::pin(self.run_at_one_state(sql, text, parameters, reads))).await
     }
 
-    async fn run_at_one_state(&self, sql: &SqlStatement, text: &str, parameters: &Parameters) -> Result<DataFrame> {
+    async fn run_at_one_state(
+        &self,
+        sql: &SqlStatement,
+        text: &str,
+        parameters: &Parameters,
+        reads: &Arc<QueryStores>,
+    ) -> Result<DataFrame> {
         let mut sql = sql.clone();
         bind_versions(&mut sql, |name| parameters.version(name))?;
         resolve_relation_arguments(&mut sql, &|name| parameters.value(name))?;
@@ -253,7 +268,7 @@ impl Engine {
             None => bind(plan_statement(&self.ctx.state(), sql, text).await?, parameters)?,
         };
         refuse_heavy_target(&plan, &self.heavy_tables)?;
-        let ctx = self.statement_context();
+        let ctx = self.statement_context(reads);
         let done = match &plan {
             LogicalPlan::Ddl(ddl) => execute_ddl(&ctx, &self.directory, ddl, text).await?,
             LogicalPlan::Dml(dml) => {
@@ -268,20 +283,20 @@ impl Engine {
         };
         match done {
             Some(result) => Ok(result),
-            None => self.execute(plan).await,
+            None => self.execute(plan, reads).await,
         }
     }
 
     /// The session as one statement sees it: one version of each object of remote stores.
-    fn statement_context(&self) -> SessionContext {
+    fn statement_context(&self, reads: &Arc<QueryStores>) -> SessionContext {
         if !self.stores.has_remote() {
             return self.ctx.clone();
         }
-        SessionContext::new_with_state(tiers::for_query(self.ctx.state(), &self.stores).0)
+        SessionContext::new_with_state(tiers::for_statement(self.ctx.state(), reads))
     }
 
     /// A query that is yet to run, or a statement of the session that has.
-    async fn execute(&self, plan: LogicalPlan) -> Result<DataFrame> {
+    async fn execute(&self, plan: LogicalPlan, reads: &Arc<QueryStores>) -> Result<DataFrame> {
         if matches!(plan, LogicalPlan::Statement(_)) {
             let before = self.options();
             let frame = self.ctx.execute_logical_plan(plan).await?;
@@ -296,7 +311,7 @@ impl Engine {
         if !self.stores.has_remote() || matches!(plan, LogicalPlan::Ddl(_)) {
             return Ok(self.ctx.execute_logical_plan(plan).await?);
         }
-        let (state, figures) = tiers::for_query(self.ctx.state(), &self.stores);
+        let state = tiers::for_statement(self.ctx.state(), reads);
         let is_analyze = matches!(plan, LogicalPlan::Analyze(_));
         let frame = DataFrame::new(state, plan);
         if !is_analyze {
@@ -304,7 +319,7 @@ impl Engine {
         }
         let mut batches = frame.collect().await?;
         if let Some(first) = batches.first() {
-            batches.push(tiers::explained(&figures, first)?);
+            batches.push(tiers::explained(reads.figures(), first)?);
         }
         Ok(self.ctx.read_batches(batches)?)
     }
@@ -486,7 +501,9 @@ impl Engine {
 
     fn tables_hint(&self, names: &[String]) -> String {
         match (names.len(), &self.config.location) {
-            (0, Some(place)) if !std::path::Path::new(place).exists() => format!("the directory '{place}' does not exist"),
+            (0, Some(place)) if !self.directory.root().is_remote() && !std::path::Path::new(place).exists() => {
+                format!("the directory '{place}' does not exist")
+            }
             (0, _) => {
                 "the database has no tables yet: `tranchedb import FILE --into NAME` makes one; a file is a table by its quoted path".into()
             }

@@ -16,7 +16,8 @@
 //! # The life of a query
 //!
 //! 1. The command line becomes an `Invocation` ([`cli`]); a program calls [`Engine::sql`] directly.
-//! 2. [`Engine::open`] finds the database: `Root::open` checks the directory's format marker and reads nothing else.
+//! 2. [`Engine::open`] finds the database: `Root::locate` checks the format marker of the directory, or of the folder in an object store, and
+//!    reads nothing else.
 //! 3. [`Engine::parse`] turns the whole text into [`Statement`]s, each with its place, by DataFusion's parser in the dialect of
 //!    [`catalog::parse`], which adds `VERSION AS OF`, `RESTORE TABLE` and `VACUUM` and refuses clauses that would be passed over.
 //! 4. [`Engine::run`] plans one statement: DataFusion asks [`catalog::DirectorySchema`] for every table named.

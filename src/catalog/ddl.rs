@@ -8,7 +8,6 @@ use datafusion::logical_expr::{CreateExternalTable, CreateMemoryTable, CreateVie
 use datafusion::prelude::{DataFrame, SessionContext};
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::write::{SchemaMode, WriteBuilder};
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
@@ -18,7 +17,9 @@ use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::error::{Error, Result};
 use crate::ingest::{drop_policy, vacuum_hours};
-use crate::storage::{Root, delta_error, delta_write_error, load_table, refuse_pending, restore_table, vacuum_table};
+use crate::storage::{
+    Root, change_properties, delta_error, delta_write_error, landed_change, load_table, refuse_pending, restore_table, vacuum_table,
+};
 
 /// Option keys whose values are secrets: they belong to the environment, never into a stored definition.
 const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
@@ -102,8 +103,8 @@ async fn write_table(ctx: &SessionContext, root: &Root, create: &CreateMemoryTab
     let mode = if create.or_replace { SaveMode::Overwrite } else { SaveMode::ErrorIfExists };
     let write = write_plan(ctx, &table, create.input.as_ref().clone(), mode);
     let write = if create.or_replace { write.with_schema_mode(SchemaMode::Overwrite) } else { write };
-    write.with_table_name(name).with_configuration(table_properties()).await.map_err(|e| delta_write_error(name, e))?;
-    Ok(())
+    let write = write.with_table_name(name).with_configuration(table_properties());
+    commit_write(root, name, table.version(), write).await.map(|_| ())
 }
 
 /// Properties of every Delta table made here: its log is never cut, so that every version stays readable.
@@ -130,10 +131,29 @@ fn new_delta(root: &Root, name: &str) -> Result<DeltaTable> {
     let failed = |e| delta_error(name, e);
     let url = root.table_url(name)?;
     let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?;
-    builder.with_storage_backend(Arc::clone(root.store()), url).build().map_err(failed)
+    builder.with_storage_backend(root.table_store(name), url).build().map_err(failed)
 }
 
-/// A write of a plan's rows into a Delta table, streaming, failing rather than coercing and rather than racing.
+/// Carries out a write on top of the version `base` and gives the version that it made, also where only what follows the commit has failed.
+///
+/// # Errors
+/// As [`delta_write_error`]; nothing was written, but where the message says that this is not known.
+pub(super) async fn commit_write(root: &Root, name: &str, base: Option<u64>, write: WriteBuilder) -> Result<u64> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let error = match write.with_commit_properties(change_properties(&id)).await {
+        Ok(table) => return Ok(table.version().unwrap_or_default()),
+        Err(error) => delta_write_error(name, error),
+    };
+    if matches!(error, Error::Query(_) | Error::Conflict(_)) {
+        return Err(error);
+    }
+    match landed_change(root, name, base, &id).await {
+        Ok(Some(version)) => Ok(version),
+        _ => Err(error),
+    }
+}
+
+/// A write of a plan's rows into a Delta table, streaming, failing rather than coercing.
 pub(super) fn write_plan(ctx: &SessionContext, table: &DeltaTable, rows: LogicalPlan, mode: SaveMode) -> WriteBuilder {
     let snapshot = table.snapshot().ok().map(|state| state.snapshot().clone());
     WriteBuilder::new(table.log_store(), snapshot)
@@ -141,7 +161,6 @@ pub(super) fn write_plan(ctx: &SessionContext, table: &DeltaTable, rows: Logical
         .with_session_state(Arc::new(ctx.state()))
         .with_save_mode(mode)
         .with_cast_safety(false)
-        .with_commit_properties(CommitProperties::default().with_max_retries(0))
 }
 
 async fn create_external(schema: &DirectorySchema, create: &CreateExternalTable, text: &str) -> Result<()> {

@@ -25,11 +25,11 @@ use deltalake::DeltaTable;
 use deltalake::protocol::SaveMode;
 use serde_json::json;
 
-use super::ddl::{own_name, write_plan};
+use super::ddl::{commit_write, own_name, write_plan};
 use super::directory::DirectorySchema;
 use crate::error::{Error, Result};
 use crate::ingest::{ImportMode, extend_register, merge, write_rows};
-use crate::storage::{PartitionKey, StrategyChange, StrategyTable, commit_info, delta_write_error, load_table};
+use crate::storage::{PartitionKey, Root, StrategyChange, StrategyTable, commit_info, load_table};
 
 /// Carries out a DML statement on a Delta or strategy table; `None` when the target lies in another schema.
 ///
@@ -54,8 +54,8 @@ pub async fn execute_dml(
     let rows = match (&dml.op, strategies) {
         (WriteOp::Insert(InsertOp::Append), Some(table)) => insert_strategies(ctx, table, dml, text).await?,
         (WriteOp::Delete | WriteOp::Update, Some(table)) => change_strategies(ctx, table, &Touched::of(dml)?, text).await?,
-        (WriteOp::Insert(op), None) => insert_delta(ctx, name, &delta, dml, *op).await?,
-        (WriteOp::Delete | WriteOp::Update, None) => change_delta(ctx, name, &delta, &Touched::of(dml)?).await?,
+        (WriteOp::Insert(op), None) => insert_delta(ctx, schema.root(), (name, &delta), dml, *op).await?,
+        (WriteOp::Delete | WriteOp::Update, None) => change_delta(ctx, schema.root(), (name, &delta), &Touched::of(dml)?).await?,
         (op, _) => return Ok(not_impl_err!("{op} on table '{name}': use INSERT, UPDATE or DELETE")?),
     };
     Ok(Some(count_frame(ctx, rows)?))
@@ -146,24 +146,33 @@ async fn count_rows(ctx: &SessionContext, plan: LogicalPlan) -> Result<u64> {
     Ok(DataFrame::new(ctx.state(), plan).count().await? as u64)
 }
 
-async fn insert_delta(ctx: &SessionContext, name: &str, table: &DeltaTable, dml: &DmlStatement, op: InsertOp) -> Result<u64> {
+async fn insert_delta(
+    ctx: &SessionContext,
+    root: &Root,
+    (name, table): (&str, &DeltaTable),
+    dml: &DmlStatement,
+    op: InsertOp,
+) -> Result<u64> {
     let mode = match op {
         InsertOp::Append => SaveMode::Append,
         InsertOp::Overwrite => SaveMode::Overwrite,
         InsertOp::Replace => return Ok(not_impl_err!("REPLACE INTO: use UPDATE, or DELETE and INSERT")?),
     };
-    let written = write_plan(ctx, table, dml.input.as_ref().clone(), mode).await.map_err(|e| delta_write_error(name, e))?;
+    let version = commit_write(root, name, table.version(), write_plan(ctx, table, dml.input.as_ref().clone(), mode)).await?;
     // Another writer may have committed since: the rows are told by the commit that was made here.
-    let made = commit_info(name, &written, written.version().unwrap_or_default()).await?.unwrap_or_default();
+    let made = commit_info(name, table, version).await;
+    let made =
+        made.map_err(|e| Error::storage(format!("the rows are in version {version} of table '{name}', but reading their number"), e))?;
+    let made = made.unwrap_or_default();
     let rows = &made["operationMetrics"]["num_added_rows"];
     let rows = rows.as_u64().or_else(|| rows.as_str()?.parse().ok());
     rows.ok_or_else(|| Error::Internal(format!("table '{name}': the commit tells no row count")))
 }
 
-async fn change_delta(ctx: &SessionContext, name: &str, table: &DeltaTable, touched: &Touched) -> Result<u64> {
+async fn change_delta(ctx: &SessionContext, root: &Root, (name, table): (&str, &DeltaTable), touched: &Touched) -> Result<u64> {
     let rows = count_rows(ctx, touched.touched()?).await?;
     if rows > 0 {
-        write_plan(ctx, table, touched.after()?, SaveMode::Overwrite).await.map_err(|e| delta_write_error(name, e))?;
+        commit_write(root, name, table.version(), write_plan(ctx, table, touched.after()?, SaveMode::Overwrite)).await?;
     }
     Ok(rows)
 }

@@ -90,7 +90,27 @@ pub(super) async fn location_table(state: &SessionState, location: &str) -> DfRe
         return delta_folder(location).await.map(Some);
     }
     let url = if is_local { local_url(FsPath::new(location))? } else { ListingTableUrl::parse(location)? };
+    if let Some(table) = delta_at(state, &url).await? {
+        return Ok(Some(table));
+    }
     listing_table(state, url).await.map(Some)
+}
+
+/// The Delta table at the URL of a folder; `None` where its files have no log. Read as files, it would show rows that were deleted.
+async fn delta_at(state: &SessionState, url: &ListingTableUrl) -> DfResult<Option<Arc<dyn TableProvider>>> {
+    let place = Url::parse(url.as_str()).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    // Web servers list nothing.
+    if !url.is_collection() || place.scheme().starts_with("http") {
+        return Ok(None);
+    }
+    let store = state.runtime_env().object_store(url)?;
+    let log = Path::parse(format!("{}/_delta_log", url.prefix()))?;
+    if store.list(Some(&log)).try_next().await?.is_none() {
+        return Ok(None);
+    }
+    let external = |e: deltalake::DeltaTableError| DataFusionError::External(Box::new(e));
+    let builder = DeltaTableBuilder::from_url(place.clone()).map_err(external)?.with_storage_backend(store, place);
+    Ok(Some(builder.load().await.map_err(external)?.table_provider().await?))
 }
 
 /// The URL of a file or folder that exists, whatever signs its name has.

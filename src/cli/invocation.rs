@@ -118,7 +118,9 @@ impl Invocation {
                 disk_bytes: common.disk_tier,
                 directory: common.cache_dir,
                 serve_stale_on_error: common.serve_stale_on_error,
+                ..TierConfig::default()
             },
+            ..EngineConfig::default()
         };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };
         Ok(Self { action, engine, printing, output: common.output, logging, threads, nice })

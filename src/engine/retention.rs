@@ -1,5 +1,7 @@
 //! Retention as the engine offers it: its statements, and the same by calls.
 
+use std::sync::Arc;
+
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::Statement as SqlStatement;
 
@@ -7,7 +9,7 @@ use super::{Done, Engine, Parameters, bind};
 use crate::catalog::{Command, bind_versions, plan_statement, refuse_passed_over, resolve_relation_arguments};
 use crate::error::{Error, Position, Result};
 use crate::ingest::{self, OptionValue, RetentionOptions, RetentionPolicy, RetentionReport, SaveRequest, SaveTurn};
-use crate::storage::at_one_state;
+use crate::storage::{QueryStores, at_one_state};
 
 impl Engine {
     /// Sets the retention of a metrics table, or changes the options given: of `metric`, `direction`, `top`, `per`, `keys`, `eligible`,
@@ -95,7 +97,8 @@ impl Engine {
         resolve_relation_arguments(&mut query, &|name| parameters.value(name))?;
         let text = query.to_string();
         let planned = async { Ok(plan_statement(&state, &query, &text).await?) };
-        let plan = bind(at_one_state(self.directory.root(), planned).await?, parameters)?;
-        Ok(DataFrame::new(self.statement_context().state(), plan))
+        let reads = Arc::new(QueryStores::new(&self.stores));
+        let plan = bind(reads.during(at_one_state(self.directory.root(), planned)).await?, parameters)?;
+        Ok(DataFrame::new(self.statement_context(&reads).state(), plan))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::common::Result as DfResult;
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use object_store_tiers::{Figure, ReadFigures, Settings, TIERS, Tier, Tiers};
@@ -20,13 +21,14 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
     let mut settings = Settings {
         memory_limit_bytes: config.memory_tier_bytes() as u64,
         serve_stale_on_error: config.tiers.serve_stale_on_error,
+        origin_timeout: config.origin_timeout(),
         ..Settings::default()
     };
     if let Some(directory) = &config.tiers.directory {
         settings = settings.with_disk(directory, config.disk_tier_bytes() as u64);
     }
     let tiers = Tiers::open(settings).map_err(|error| Error::Usage(error.to_string()))?;
-    Ok(Arc::new(RemoteStores::new(tiers)?))
+    Ok(Arc::new(RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?))
 }
 
 /// What has a limit that a session may change.
@@ -58,13 +60,13 @@ pub(super) fn apply(limited: &Limited<'_>, before: &SqlOptions, options: &SqlOpt
     Ok(())
 }
 
-/// The session's state for one query over remote stores: it sees one version of each object, and its reads are counted.
-pub(super) fn for_query(state: SessionState, stores: &Arc<RemoteStores>) -> (SessionState, Arc<ReadFigures>) {
-    let (stores, figures) = QueryStores::new(stores);
-    let runtime = RuntimeEnv { object_store_registry: Arc::new(stores), ..state.runtime_env().as_ref().clone() };
+/// The session's state for one statement over remote stores: it sees one version of each object, and its reads are counted.
+pub(super) fn for_statement(state: SessionState, stores: &Arc<QueryStores>) -> SessionState {
+    let registry = Arc::clone(stores) as Arc<dyn ObjectStoreRegistry>;
+    let runtime = RuntimeEnv { object_store_registry: registry, ..state.runtime_env().as_ref().clone() };
     let mut state = SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime)).build();
-    state.config_mut().set_extension(Arc::clone(&figures));
-    (state, figures)
+    state.config_mut().set_extension(Arc::clone(stores.figures()));
+    state
 }
 
 /// What a query has read from each tier, as one more row of `EXPLAIN ANALYZE`.

@@ -1,7 +1,6 @@
 //! Delta tables below a [`Root`]: opening at a version, reading the history, restoring, vacuuming.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use datafusion::arrow::error::ArrowError;
@@ -67,14 +66,14 @@ pub async fn load_table(root: &Root, name: &str, version: Option<u64>) -> Result
 
 fn unloaded(root: &Root, name: &str) -> Result<DeltaTable> {
     let builder = DeltaTableBuilder::from_url(root.table_url(name)?).map_err(|e| delta_error(name, e))?;
-    builder.with_storage_backend(Arc::clone(root.store()), root.table_url(name)?).build().map_err(|e| delta_error(name, e))
+    builder.with_storage_backend(root.table_store(name), root.table_url(name)?).build().map_err(|e| delta_error(name, e))
 }
 
 /// The newest version in the log, whether readers may see it or not.
 pub(super) async fn load_newest(root: &Root, name: &str) -> Result<Option<DeltaTable>> {
     let mut table = unloaded(root, name)?;
     match table.load().await {
-        Ok(()) => Ok(Some(table)),
+        Ok(()) => Ok(Some(noted(root, name, table))),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
         Err(error) => match table.verify_deltatable_existence().await {
             Ok(false) => Ok(None),
@@ -83,13 +82,19 @@ pub(super) async fn load_newest(root: &Root, name: &str) -> Result<Option<DeltaT
     }
 }
 
+/// A table that was found to be one.
+fn noted(root: &Root, name: &str, table: DeltaTable) -> DeltaTable {
+    root.note_table(name);
+    table
+}
+
 async fn load_version(root: &Root, name: &str, version: u64) -> Result<Option<DeltaTable>> {
     let mut table = unloaded(root, name)?;
     if !table.verify_deltatable_existence().await.map_err(|e| delta_error(name, e))? {
         return Ok(None);
     }
     match table.load_version(version).await {
-        Ok(()) => Ok(Some(table)),
+        Ok(()) => Ok(Some(noted(root, name, table))),
         Err(DeltaTableError::NotATable(_)) => Ok(None),
         Err(error) => match table.get_latest_version().await {
             Ok(newest) if version > newest => Err(no_version(name, version, newest)),
@@ -168,6 +173,26 @@ pub fn standing_commits(history: &[CommitRecord]) -> Vec<&CommitRecord> {
     let mut standing: Vec<_> = std::iter::successors(last, |&position| before[position]).map(|position| &history[position]).collect();
     standing.reverse();
     standing
+}
+
+/// Key of a commit's note that identifies the change.
+pub(super) const CHANGE_NOTE: &str = "change";
+
+/// How the commit of a change is made: known again by `id`, and told apart from that of another writer.
+pub fn change_properties(id: &str) -> CommitProperties {
+    let note = serde_json::json!({ CHANGE_NOTE: id });
+    CommitProperties::default().with_max_retries(0).with_metadata([(NOTE_KEY.to_owned(), note)])
+}
+
+/// The version after `base` that the change `id` became, if it became one: a commit may be there although what follows it has failed.
+///
+/// # Errors
+/// [`Error::Storage`] when the log cannot be read.
+pub async fn landed_change(root: &Root, name: &str, base: Option<u64>, id: &str) -> Result<Option<u64>> {
+    let Some(table) = load_newest(root, name).await? else { return Ok(None) };
+    let commits = commits_from(name, &table, base.map_or(0, |version| version + 1)).await?;
+    let is_ours = |commit: &&CommitRecord| commit.note.as_ref().is_some_and(|note| note[CHANGE_NOTE] == id);
+    Ok(commits.iter().find(is_ours).map(|commit| commit.version))
 }
 
 /// Makes an earlier version the newest, as one more commit; returns the new version.
@@ -307,7 +332,7 @@ mod tests {
 
     fn new_table(root: &Root) -> DeltaTable {
         let url = root.table_url("t").unwrap();
-        DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(Arc::clone(root.store()), url).build().unwrap()
+        DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(root.table_store("t"), url).build().unwrap()
     }
 
     #[tokio::test]

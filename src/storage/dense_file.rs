@@ -105,7 +105,7 @@ impl DenseFileWriter {
             periods: periods.clone(),
             shared: Mutex::default(),
         };
-        let sink = BufWriter::new(Arc::clone(root.store()), object);
+        let sink = BufWriter::new(root.table_store(table), object);
         Ok(Self { sink, writer, layout: Arc::new(layout), key, names: vec![], values: ValueFacts::default(), size_bytes: 0 })
     }
 

@@ -1,6 +1,6 @@
 //! Where the bytes of a database lie and how they change: object stores, Delta tables, strategy-table files.
 //!
-//! Everything goes through one [`Root`]: an object store and a place in it, be it a local directory or memory. A table
+//! Everything goes through one [`Root`]: an object store and a place in it, be it a local directory, memory or a bucket. A table
 //! changes only by one Delta commit, so that readers see whole versions and a crash leaves the version before; several tables change together
 //! by a joint commit. This module knows no SQL: it takes and gives Arrow batches and plain facts.
 
@@ -11,6 +11,8 @@ mod dense_claim;
 mod dense_columns;
 mod dense_file;
 mod joint;
+mod log_stores;
+mod query_stores;
 mod remote;
 mod root;
 mod scratch;
@@ -23,12 +25,14 @@ mod visible;
 pub use decoded::{DecodedColumn, DecodedEntry, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
-    CommitRecord, commit_info, delta_error, delta_write_error, history, load_table, restore_table, standing_commits, vacuum_table,
+    CommitRecord, change_properties, commit_info, delta_error, delta_write_error, history, landed_change, load_table, restore_table,
+    standing_commits, vacuum_table,
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
 pub use joint::{JointMember, JointWriter, at_one_state, refuse_pending, undo_abandoned};
-pub use remote::{QueryStores, RemoteStores};
+pub use query_stores::QueryStores;
+pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};
 pub(crate) use scratch::ScratchFile;
 pub use strategy_file::{FinishedFile, StrategyFileWriter};

@@ -1,27 +1,31 @@
 //! Object stores by URL, made when first used: `s3://`, `gs://`, `az://`, `https://`.
 //!
-//! Credentials come from the environment, profiles or instance roles, as the `object_store` crate reads them; they are
-//! never part of a URL, a plan or a log line. Every remote store is read through the tiers of the engine.
+//! Credentials come from the environment, profiles or instance roles, as the `object_store` crate reads them, or from the options of the
+//! engine; they are never part of a URL, a plan or a log line. Every remote store is read through the tiers of the engine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
-use object_store::ClientOptions;
-use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store_tiers::{Origin, ReadFigures, TieredStore, Tiers, VersionPolicy};
-use parking_lot::Mutex;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store_tiers::{Origin, TieredStore, Tiers, VersionPolicy};
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use url::Url;
+use uuid::Uuid;
 
+use super::log_stores::register_log_stores;
 use super::{DATABASE_FOLDER, VisibleStore};
+use crate::config::StoreOptions;
 use crate::error::{Error, Result};
 
 /// One kind of remote store: its URL schemes and how it is opened.
@@ -34,7 +38,34 @@ struct RemoteStore {
     credentials: &'static [&'static str],
     /// What else the environment may have to say, for messages.
     settings: &'static str,
-    open: fn(&Url) -> object_store::Result<Arc<dyn ObjectStore>>,
+    /// Why no database can lie there; none where one can.
+    not_a_database: Option<&'static str>,
+    /// The one name that the store's library has for a setting, by any of its names; none for a setting of another store.
+    canonical: fn(&str) -> Option<String>,
+    open: fn(&Url, &Opening) -> object_store::Result<Arc<dyn ObjectStore>>,
+}
+
+/// How stores are opened.
+#[derive(Debug)]
+struct Opening {
+    options: StoreOptions,
+    /// How long requests are sent again.
+    retry_for: Duration,
+}
+
+impl Opening {
+    /// The options that a kind of store knows.
+    fn of<K: FromStr>(&self) -> impl Iterator<Item = (K, String)> {
+        self.options.iter().filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.to_owned())))
+    }
+
+    fn retry(&self) -> RetryConfig {
+        RetryConfig { retry_timeout: self.retry_for, ..RetryConfig::default() }
+    }
+}
+
+fn canonical<K: FromStr + AsRef<str>>(name: &str) -> Option<String> {
+    name.to_ascii_lowercase().parse::<K>().ok().map(|key| key.as_ref().to_owned())
 }
 
 /// Every kind of remote store.
@@ -50,7 +81,12 @@ const REMOTE_STORES: &[RemoteStore] = &[
             "AWS_METADATA_ENDPOINT",
         ],
         settings: "AWS_REGION, AWS_ENDPOINT",
-        open: |url| Ok(Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?)),
+        not_a_database: None,
+        canonical: canonical::<AmazonS3ConfigKey>,
+        open: |url, how| {
+            let builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(how.retry());
+            Ok(Arc::new(how.of().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?))
+        },
     },
     RemoteStore {
         schemes: &["gs"],
@@ -64,7 +100,12 @@ const REMOTE_STORES: &[RemoteStore] = &[
             "GCE_METADATA_HOST",
         ],
         settings: "GOOGLE_SERVICE_ACCOUNT",
-        open: |url| Ok(Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?)),
+        not_a_database: None,
+        canonical: canonical::<GoogleConfigKey>,
+        open: |url, how| {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(how.retry());
+            Ok(Arc::new(how.of().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?))
+        },
     },
     RemoteStore {
         schemes: &["az", "abfs", "abfss", "azure", "adl"],
@@ -85,23 +126,37 @@ const REMOTE_STORES: &[RemoteStore] = &[
             "AZURE_MSI_ENDPOINT",
         ],
         settings: "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ENDPOINT",
-        open: |url| Ok(Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).build()?)),
+        not_a_database: None,
+        canonical: canonical::<AzureConfigKey>,
+        open: |url, how| {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(how.retry());
+            Ok(Arc::new(how.of().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?))
+        },
     },
     RemoteStore {
         schemes: &["http", "https"],
         credentials: &[],
         settings: "none",
-        open: |url| {
+        not_a_database: Some("web servers list no folders and take no conditional writes"),
+        canonical: |_| None,
+        open: |url, how| {
             let options = ClientOptions::new().with_allow_http(url.scheme() == "http");
-            Ok(Arc::new(HttpBuilder::new().with_client_options(options).with_url(&url[..url::Position::BeforePath]).build()?))
+            let builder = HttpBuilder::new().with_client_options(options).with_retry(how.retry());
+            Ok(Arc::new(builder.with_url(&url[..url::Position::BeforePath]).build()?))
         },
     },
 ];
 
 impl RemoteStore {
-    fn require_credentials(&self, url: &Url) -> Result<()> {
+    fn of(url: &Url) -> Option<&'static Self> {
+        REMOTE_STORES.iter().find(|remote| remote.schemes.contains(&url.scheme()))
+    }
+
+    fn require_credentials(&self, url: &Url, options: &StoreOptions) -> Result<()> {
         let Some(metadata) = self.credentials.last() else { return Ok(()) };
-        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let given: HashSet<String> = options.iter().filter_map(|(name, _)| (self.canonical)(name)).collect();
+        let is_given = |name: &str| (self.canonical)(name).is_some_and(|name| given.contains(&name));
+        let is_set = |name: &&str| is_given(name) || std::env::var_os(name).is_some_and(|value| !value.is_empty());
         if self.credentials.iter().any(is_set) || (self.schemes.contains(&"gs") && has_gcloud_login()) {
             return Ok(());
         }
@@ -123,14 +178,34 @@ fn place(url: &Url) -> String {
     format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-/// Logs and marks are read from the store itself; whatever else lies there may be replaced at any time.
-fn version_policy(path: &Path) -> VersionPolicy {
-    let in_log = path.parts().any(|part| matches!(part.as_ref(), "_delta_log" | DATABASE_FOLDER));
-    if in_log { VersionPolicy::NoCache } else { VersionPolicy::Revalidate }
+/// Folders of Delta tables in one store: they were opened as such.
+type TableFolders = Arc<RwLock<HashSet<String>>>;
+
+/// Logs and marks are read from the store itself. Files of Delta tables have names of their own, and never change under them; whatever
+/// else lies there may be replaced at any time.
+fn version_policy(path: &Path, tables: &RwLock<HashSet<String>>) -> VersionPolicy {
+    if path.parts().any(|part| matches!(part.as_ref(), "_delta_log" | DATABASE_FOLDER)) {
+        return VersionPolicy::NoCache;
+    }
+    let text = path.as_ref();
+    let is_of_table = || {
+        let tables = tables.read();
+        text.match_indices('/').any(|(end, _)| tables.contains(&text[..end]))
+    };
+    if path.filename().is_some_and(has_uuid) && is_of_table() { VersionPolicy::Immutable } else { VersionPolicy::Revalidate }
+}
+
+/// Characters of a UUID with its dashes.
+const UUID_LENGTH: usize = 36;
+
+/// Whether a UUID is part of the name, as of every file that writers of Delta tables make.
+fn has_uuid(name: &str) -> bool {
+    let dashes = name.match_indices('-').filter_map(|(dash, _)| dash.checked_sub(8));
+    dashes.filter_map(|start| name.get(start..start + UUID_LENGTH)).any(|text| Uuid::try_parse(text).is_ok())
 }
 
 /// What tells one store from another: scheme, host and port; a container, which Azure writes before the host; who asks, where the URL says it.
-fn store_key(url: &Url) -> String {
+pub(super) fn store_key(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let place = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());
     match (url.username(), url.password()) {
@@ -145,27 +220,45 @@ fn store_key(url: &Url) -> String {
     }
 }
 
+/// A remote store that was opened.
+#[derive(Debug)]
+struct OpenedStore {
+    store: TieredStore,
+    tables: TableFolders,
+}
+
 /// DataFusion's registry of stores, which opens remote ones when they are first asked for.
 ///
 /// Listings of every store that it opens, that of this machine as well, leave out what is hidden. Remote ones are read through tiers.
 #[derive(Debug)]
 pub struct RemoteStores {
-    known: DefaultObjectStoreRegistry,
+    pub(super) known: DefaultObjectStoreRegistry,
     tiers: Tiers,
+    opening: Opening,
     /// The remote stores that were opened, by [`store_key`].
-    tiered: Mutex<HashMap<String, TieredStore>>,
+    opened: Mutex<HashMap<String, OpenedStore>>,
 }
 
 impl RemoteStores {
-    /// A registry with the files of this machine.
+    /// A registry with the files of this machine. Remote stores are opened with `options`, and requests to them are sent again for
+    /// `retry_for`.
     ///
     /// # Errors
-    /// [`Error::Internal`], if their URL could not be written.
-    pub fn new(tiers: Tiers) -> Result<Self> {
+    /// [`Error::Usage`] for an option that no store has.
+    pub fn new(tiers: Tiers, options: &StoreOptions, retry_for: Duration) -> Result<Self> {
+        let is_known = |name: &str| REMOTE_STORES.iter().any(|remote| (remote.canonical)(name).is_some());
+        if let Some((name, _)) = options.iter().find(|(name, _)| !is_known(name)) {
+            return Err(Error::Usage(format!(
+                "no object store has an option '{name}'\nhint: they are named as the environment's variables, in small letters: aws_endpoint, \
+                 aws_region, azure_storage_account_name, allow_http, ..."
+            )));
+        }
+        let schemes = REMOTE_STORES.iter().filter(|remote| remote.not_a_database.is_none()).flat_map(|remote| remote.schemes);
+        register_log_stores(schemes.copied());
         let known = DefaultObjectStoreRegistry::new();
         let files = Url::parse("file:///").map_err(|error| Error::Internal(error.to_string()))?;
         known.register_store(&files, Arc::new(VisibleStore::new(Arc::new(LocalFileSystem::new()))));
-        Ok(Self { known, tiers, tiered: Mutex::default() })
+        Ok(Self { known, tiers, opening: Opening { options: options.clone(), retry_for }, opened: Mutex::default() })
     }
 
     /// The tiers through which remote stores are read.
@@ -175,7 +268,7 @@ impl RemoteStores {
 
     /// Whether any remote store was opened.
     pub fn has_remote(&self) -> bool {
-        !self.tiered.lock().is_empty()
+        !self.opened.lock().is_empty()
     }
 
     /// The remote store of a URL, through the tiers.
@@ -183,19 +276,55 @@ impl RemoteStores {
     /// # Errors
     /// [`Error::Storage`] without credentials, or where the environment's settings do not fit; `None` for a scheme without a store.
     pub fn open(&self, url: &Url) -> Result<Option<TieredStore>> {
-        let Some(remote) = REMOTE_STORES.iter().find(|remote| remote.schemes.contains(&url.scheme())) else { return Ok(None) };
+        let Some(remote) = RemoteStore::of(url) else { return Ok(None) };
         let key = store_key(url);
-        if let Some(store) = self.tiered.lock().get(&key) {
-            return Ok(Some(store.clone()));
+        if let Some(opened) = self.opened.lock().get(&key) {
+            return Ok(Some(opened.store.clone()));
         }
-        remote.require_credentials(url)?;
-        let store = (remote.open)(url)
+        remote.require_credentials(url, &self.opening.options)?;
+        let store = (remote.open)(url, &self.opening)
             .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
-        let store = self.tiers.store(Origin::new(key.as_str(), store).with_policy(version_policy));
-        Ok(Some(self.tiered.lock().entry(key).or_insert(store).clone()))
+        let tables = TableFolders::default();
+        let known_tables = Arc::clone(&tables);
+        let store = self.tiers.store(Origin::new(key.as_str(), store).with_policy(move |path| version_policy(path, &known_tables)));
+        Ok(Some(self.opened.lock().entry(key).or_insert(OpenedStore { store, tables }).store.clone()))
     }
 
-    fn missing(url: &Url) -> DataFusionError {
+    /// The remote store of a database.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a URL that no database can have, else as [`RemoteStores::open`].
+    pub(super) fn open_database(&self, url: &Url) -> Result<TieredStore> {
+        let refused = |reason: &str| Error::Usage(format!("a database at {}:// is not supported: {reason}", url.scheme()));
+        let is_place = |remote: &&RemoteStore| remote.not_a_database.is_none();
+        let schemes = REMOTE_STORES.iter().filter(is_place).flat_map(|remote| remote.schemes).copied().collect::<Vec<_>>().join("://, ");
+        let Some(remote) = RemoteStore::of(url) else { return Err(refused(&format!("give a directory or a URL of {schemes}://"))) };
+        if let Some(reason) = remote.not_a_database {
+            return Err(refused(&format!(
+                "{reason}\nhint: give a directory or a URL of {schemes}://; files of web servers are tables by their quoted URL"
+            )));
+        }
+        // Azure writes the container before the host.
+        let is_container = url.password().is_none() && url.scheme().starts_with('a');
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(refused(&format!("the URL names no bucket\nhint: write {}://bucket/folder", url.scheme())));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !(url.username().is_empty() || is_container) {
+            return Err(refused("its URL is scheme, bucket and folder alone\nhint: credentials belong in the environment"));
+        }
+        self.open(url)?.ok_or_else(|| refused("no store was opened"))
+    }
+
+    /// Notes that a folder of a store that was opened is that of a Delta table: its files never change under their names.
+    pub(super) fn note_table(&self, url: &Url, folder: &Path) {
+        if let Some(opened) = self.opened.lock().get(&store_key(url))
+            && !opened.tables.read().contains(folder.as_ref())
+        {
+            opened.tables.write().insert(folder.to_string());
+        }
+    }
+
+    pub(super) fn missing(url: &Url) -> DataFusionError {
         let known = REMOTE_STORES.iter().flat_map(|remote| remote.schemes).copied().collect::<Vec<_>>().join(", ");
         DataFusionError::Plan(format!("no store for {}://; known are file, {known}", url.scheme()))
     }
@@ -220,42 +349,6 @@ impl ObjectStoreRegistry for RemoteStores {
     }
 }
 
-/// The stores as one query sees them: one version of each object throughout, and figures of its own.
-#[derive(Debug)]
-pub struct QueryStores {
-    all: Arc<RemoteStores>,
-    figures: Arc<ReadFigures>,
-    /// The remote stores that the query has opened, by [`store_key`].
-    opened: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
-}
-
-impl QueryStores {
-    /// The stores of one more query, and what it will have read from the tiers.
-    pub fn new(all: &Arc<RemoteStores>) -> (Self, Arc<ReadFigures>) {
-        let figures = Arc::new(ReadFigures::new());
-        (Self { all: Arc::clone(all), figures: Arc::clone(&figures), opened: Mutex::default() }, figures)
-    }
-}
-
-impl ObjectStoreRegistry for QueryStores {
-    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        self.all.register_store(url, store)
-    }
-
-    fn deregister_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
-        self.all.deregister_store(url)
-    }
-
-    fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
-        if let Ok(store) = self.all.known.get_store(url) {
-            return Ok(store);
-        }
-        let store = self.all.open(url)?.ok_or_else(|| RemoteStores::missing(url))?;
-        let scoped = || Arc::new(VisibleStore::new(Arc::new(store.scoped(Arc::clone(&self.figures))))) as Arc<dyn ObjectStore>;
-        Ok(Arc::clone(self.opened.lock().entry(store_key(url)).or_insert_with(scoped)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,9 +365,47 @@ mod tests {
 
     #[test]
     fn logs_and_marks_are_never_kept() {
-        let policy = |path: &str| version_policy(&Path::from(path));
+        let tables = RwLock::new(HashSet::from(["db/s".to_owned()]));
+        let policy = |path: &str| version_policy(&Path::from(path), &tables);
         assert_eq!(policy("db/s/_delta_log/00000000000000000000.json"), VersionPolicy::NoCache);
         assert_eq!(policy("db/_tranchedb/database.json"), VersionPolicy::NoCache);
         assert_eq!(policy("runs/6f3c1d84-9a3b-4b1e-8d3c-0123456789ab.parquet"), VersionPolicy::Revalidate);
+        assert_eq!(policy("db/s/year=2024/part-6f3c1d84-9a3b-4b1e-8d3c-0123456789ab.zstd.parquet"), VersionPolicy::Immutable);
+        assert_eq!(policy("db/s/_managed"), VersionPolicy::Revalidate);
+        assert_eq!(policy("db/s2/part-00000-6f3c1d84-9a3b-4b1e-8d3c-0123456789ab-c000.parquet"), VersionPolicy::Revalidate);
+    }
+
+    #[test]
+    fn an_option_that_no_store_has_is_refused_and_no_value_is_shown() {
+        let tiers = || Tiers::open(object_store_tiers::Settings::default()).unwrap();
+        let with = |name: &str| {
+            let options: StoreOptions = [(name, "hidden-value")].into_iter().collect();
+            assert!(!format!("{options:?}").contains("hidden-value"));
+            RemoteStores::new(tiers(), &options, Duration::from_secs(1))
+        };
+        for name in ["aws_secret_access_key", "AWS_ENDPOINT", "google_service_account", "azure_storage_account_key", "allow_http"] {
+            assert!(with(name).is_ok(), "{name}");
+        }
+        let refused = with("aws_sekret").unwrap_err().to_string();
+        assert!(refused.contains("aws_sekret") && !refused.contains("hidden-value"), "{refused}");
+    }
+
+    #[test]
+    fn a_database_lies_only_where_it_can_be_written() {
+        let options: StoreOptions = [("aws_skip_signature", "true")].into_iter().collect();
+        let stores = RemoteStores::new(Tiers::open(object_store_tiers::Settings::default()).unwrap(), &options, Duration::from_secs(1));
+        let stores = stores.unwrap();
+        let opened = |url: &str| stores.open_database(&Url::parse(url).unwrap()).map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(opened("s3://bucket/db"), Ok(()));
+        for (url, part) in [
+            ("https://host/db", "take no conditional writes"),
+            ("tape://reel/db", "give a directory or a URL of s3://"),
+            ("s3:///db", "names no bucket"),
+            ("s3://user:hidden@bucket/db", "credentials belong in the environment"),
+            ("s3://bucket/db?versionId=1", "scheme, bucket and folder alone"),
+        ] {
+            let refused = opened(url).unwrap_err();
+            assert!(refused.contains(part) && !refused.contains("hidden"), "{url}: {refused}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -13,7 +13,9 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::RemoteStores;
 use super::joint::Coordination;
+use super::query_stores::statement_store;
 use crate::error::{Error, Result};
 
 /// Folder beside the tables that holds what is not a table: format marker, views, external tables.
@@ -28,6 +30,8 @@ pub struct Root {
     store: Arc<dyn ObjectStore>,
     url: Url,
     prefix: Path,
+    /// The stores of which this is one; none in a directory and in memory.
+    remote: Option<Arc<RemoteStores>>,
     /// How writers of several tables keep out of each other's way here.
     pub(super) coordination: Coordination,
 }
@@ -51,18 +55,26 @@ impl Root {
         Self::over(Arc::new(InMemory::new()), "memory:///database/")
     }
 
+    /// The root at a directory or at the URL of a folder in an object store.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a URL that no database can have; [`Error::Storage`] when the place cannot be read; [`Error::Database`] when it
+    /// is a file, or was written by a newer format.
+    pub async fn locate(location: &str, stores: &Arc<RemoteStores>) -> Result<Self> {
+        match Url::parse(location) {
+            Ok(url) if url.scheme() != "file" && url.scheme().len() > 1 => Self::open_remote(url, stores).await,
+            _ => Self::open(location).await,
+        }
+    }
+
     /// The root at a local directory, which is created at the first write if it is missing.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a URL whose scheme has no store here; [`Error::Database`] when the place is a file, cannot be
-    /// read, or was written by a newer format.
+    /// [`Error::Usage`] for a URL; [`Error::Database`] when the place is a file, cannot be read, or was written by a newer format.
     pub async fn open(location: &str) -> Result<Self> {
         let directory = match Url::parse(location) {
             Ok(url) if url.scheme() == "file" => {
                 url.to_file_path().map_err(|()| Error::Usage(format!("'{location}' is not a path on this machine")))?
-            }
-            Ok(url) if url.scheme().len() > 1 => {
-                return Err(Error::Usage(format!("a database at {}:// is not supported: give a directory", url.scheme())));
             }
             _ => FsPath::new(location).to_path_buf(),
         };
@@ -76,11 +88,35 @@ impl Root {
         Ok(root)
     }
 
+    async fn open_remote(mut url: Url, stores: &Arc<RemoteStores>) -> Result<Self> {
+        let store = stores.open_database(&url)?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let root = Self { remote: Some(Arc::clone(stores)), ..Self::over(Arc::new(store), url.as_str())? };
+        if !root.check_format().await? {
+            root.check_bucket().await?;
+        }
+        Ok(root)
+    }
+
+    /// A missing object does not tell whether its bucket is there; a listing does.
+    async fn check_bucket(&self) -> Result<()> {
+        match self.store.list(Some(&self.prefix)).try_next().await {
+            Ok(_) => Ok(()),
+            Err(error @ object_store::Error::NotFound { .. }) => {
+                let bucket = self.url.host_str().unwrap_or_default();
+                Err(Error::storage(format!("opening the database {}: there is no bucket '{bucket}'", self.url), error))
+            }
+            Err(error) => Err(Error::storage(format!("opening the database {}", self.url), error)),
+        }
+    }
+
     fn over(store: Arc<dyn ObjectStore>, url: &str) -> Result<Self> {
         let url = Url::parse(url).map_err(|e| Error::Internal(format!("database URL {url}: {e}")))?;
         let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("unusable path in {url}: {e}")))?;
         let coordination = Coordination::of(&url);
-        Ok(Self { store, url, prefix, coordination })
+        Ok(Self { store, url, prefix, remote: None, coordination })
     }
 
     /// The same place through another store.
@@ -89,9 +125,27 @@ impl Root {
         Self { store, ..self.clone() }
     }
 
-    /// The object store that holds the database.
-    pub fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
+    /// The object store that holds the database, as the statement that runs sees it.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        self.remote.as_ref().and_then(|_| statement_store(&self.url)).unwrap_or_else(|| Arc::clone(&self.store))
+    }
+
+    /// The object store through which the files and the log of a table are read and written; paths in it are those of
+    /// [`Root::table_path`].
+    pub fn table_store(&self, _name: &str) -> Arc<dyn ObjectStore> {
+        self.store()
+    }
+
+    /// Notes that a table is there: its files never change under their names, and are not asked for anew.
+    pub(super) fn note_table(&self, name: &str) {
+        if let Some(remote) = &self.remote {
+            remote.note_table(&self.url, &self.table_path(name));
+        }
+    }
+
+    /// Whether the database lies in an object store.
+    pub fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// URL of the database, ending in `/`.
@@ -127,21 +181,29 @@ impl Root {
         Path::parse(&text).unwrap_or_else(|_| parts.iter().fold(self.prefix.clone(), |path, part| path.join(*part)))
     }
 
-    /// A path as messages show it: that of the file, where it is one.
+    /// A path as messages show it: that of the file, where it is one, or the URL.
     pub(super) fn shown(&self, path: &Path) -> String {
-        self.local(path).map_or_else(|| path.to_string(), |file| file.display().to_string())
+        match self.local(path) {
+            Some(file) => file.display().to_string(),
+            None if self.is_remote() => format!("{}/{path}", &self.url[..url::Position::BeforePath]),
+            None => path.to_string(),
+        }
     }
 
-    /// The local file or folder at a path; `None` in memory.
+    /// The local file or folder at a path; `None` in memory and in an object store.
     pub(super) fn local(&self, path: &Path) -> Option<PathBuf> {
-        let directory = self.url.to_file_path().ok()?;
+        let directory = self.directory()?;
         Some(path.prefix_match(&self.prefix)?.fold(directory, |file, part| file.join(part.as_ref())))
+    }
+
+    /// The directory of the database, where it lies in one.
+    fn directory(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
     }
 
     /// Removes the folder and those it lies in up to the root, as far as they are empty: a write that failed has made them.
     pub fn prune(&self, folder: &Path) {
-        let root = self.url.to_file_path().unwrap_or_default();
-        let Some(folder) = self.local(folder) else { return };
+        let (Some(root), Some(folder)) = (self.directory(), self.local(folder)) else { return };
         let below = folder.ancestors().take_while(|folder| *folder != root && folder.starts_with(&root));
         // The first that is not empty, or is gone already, ends it: another writer may be at work there.
         below.map(std::fs::remove_dir).take_while(|removed| removed.is_ok() || is_gone(removed)).for_each(drop);
@@ -150,7 +212,7 @@ impl Root {
     /// Names directly below the root: (folders, files with their sizes in bytes). A missing directory is empty.
     pub async fn list(&self) -> Result<(Vec<String>, Vec<(String, u64)>)> {
         let listed =
-            self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|e| Error::storage(format!("listing {}", self.url), e))?;
+            self.store().list_with_delimiter(Some(&self.prefix)).await.map_err(|e| Error::storage(format!("listing {}", self.url), e))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let folders = listed.common_prefixes.iter().filter_map(name).collect();
         let files = listed.objects.iter().filter_map(|o| Some((name(&o.location)?, o.size))).collect();
@@ -159,14 +221,17 @@ impl Root {
 
     /// Names of the files directly in a folder; none if it is missing.
     pub async fn names_in(&self, folder: &Path) -> Result<Vec<String>> {
-        let listed =
-            self.store.list_with_delimiter(Some(folder)).await.map_err(|e| Error::storage(format!("listing {}", self.shown(folder)), e))?;
+        let listed = self
+            .store()
+            .list_with_delimiter(Some(folder))
+            .await
+            .map_err(|e| Error::storage(format!("listing {}", self.shown(folder)), e))?;
         Ok(listed.objects.iter().filter_map(|o| o.location.filename().map(str::to_owned)).collect())
     }
 
     /// Reads a whole small object; `None` if there is none.
     pub async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
-        match self.store.get(path).await {
+        match self.store().get(path).await {
             Ok(found) => found.bytes().await.map(Some).map_err(|e| Error::storage(format!("reading {}", self.shown(path)), e)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(Error::storage(format!("reading {}", self.shown(path)), e)),
@@ -175,13 +240,13 @@ impl Root {
 
     /// Writes a whole small object, replacing the one before; readers see the old or the new one.
     pub async fn write(&self, path: &Path, content: impl Into<Bytes>) -> Result<()> {
-        self.store.put(path, content.into().into()).await.map_err(|e| Error::storage(format!("writing {}", self.shown(path)), e))?;
+        self.store().put(path, content.into().into()).await.map_err(|e| Error::storage(format!("writing {}", self.shown(path)), e))?;
         Ok(())
     }
 
     /// Removes an object; a missing one is no error.
     pub async fn remove(&self, path: &Path) -> Result<()> {
-        match self.store.delete(path).await {
+        match self.store().delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(Error::storage(format!("removing {}", self.shown(path)), e)),
         }
@@ -195,7 +260,7 @@ impl Root {
     pub async fn claim_folder(&self, name: &str) -> Result<()> {
         self.table_url(name)?;
         let failed = |e| Error::storage(format!("listing {}", self.shown(&self.table_path(name))), e);
-        let occupied = self.store.list(Some(&self.table_path(name))).try_next().await.map_err(failed)?.is_some();
+        let occupied = self.store().list(Some(&self.table_path(name))).try_next().await.map_err(failed)?.is_some();
         if occupied && !self.is_claimed(name).await? {
             return Err(Error::Conflict(format!(
                 "the folder '{name}' holds files that are no table of this database: choose another name"
@@ -223,17 +288,29 @@ impl Root {
         check_table_name(name)?;
         let folder = self.table_path(name);
         let failed = |e| Error::storage(format!("removing {}", self.shown(&folder)), e);
-        let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
+        let objects: Vec<_> = self.store().list(Some(&folder)).try_collect().await.map_err(failed)?;
         // The Delta log goes first, oldest commit first, and the mark last: a crash in between leaves the newest version or
         // a folder that is no table, never an older version and never a table without files.
         let log_folder = folder.clone().join("_delta_log");
         let (mut log, data): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.location.prefix_matches(&log_folder));
         log.sort_by(|a, b| a.location.cmp(&b.location));
         let claim = self.claim(name);
-        for object in log.iter().chain(&data).filter(|object| object.location != claim) {
+        for object in &log {
             self.remove(&object.location).await?;
         }
-        self.remove(&claim).await?;
+        self.remove_all(data.into_iter().map(|object| object.location).filter(|path| *path != claim).collect()).await?;
+        self.remove(&claim).await
+    }
+
+    /// Removes objects in any order, by as few requests as the store needs; missing ones are no error.
+    async fn remove_all(&self, paths: Vec<Path>) -> Result<()> {
+        let mut removed = self.store().delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+        while let Some(outcome) = removed.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(Error::storage(format!("removing files of {}", self.url), e)),
+            }
+        }
         Ok(())
     }
 
@@ -242,15 +319,16 @@ impl Root {
         let marker = FormatMarker { format: FORMAT, engine: env!("CARGO_PKG_VERSION").into() };
         let text = serde_json::to_vec_pretty(&marker).map_err(|e| Error::Internal(e.to_string()))?;
         let options = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&self.own_path(&["database.json"]), text.into(), options).await {
+        match self.store().put_opts(&self.own_path(&["database.json"]), text.into(), options).await {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(e) => Err(Error::storage(format!("making the database {}", self.shown(&self.prefix)), e)),
         }
     }
 
-    async fn check_format(&self) -> Result<()> {
+    /// Checks the format marker, if there is one, and says whether there is.
+    async fn check_format(&self) -> Result<bool> {
         let path = self.own_path(&["database.json"]);
-        let Some(bytes) = self.read(&path).await? else { return Ok(()) };
+        let Some(bytes) = self.read(&path).await? else { return Ok(false) };
         let marker: FormatMarker = serde_json::from_slice(&bytes)
             .map_err(|e| Error::Database(format!("{}: {DATABASE_FOLDER}/database.json is damaged: {e}", self.url)))?;
         if marker.format > FORMAT {
@@ -259,7 +337,7 @@ impl Root {
                 self.url, marker.format, marker.engine
             )));
         }
-        Ok(())
+        Ok(true)
     }
 }
 

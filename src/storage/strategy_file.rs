@@ -5,7 +5,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use chrono::Datelike;
 use datafusion::arrow::array::{Array, AsArray, DictionaryArray, Float64Array, RecordBatch, StringArray};
@@ -101,7 +100,7 @@ impl StrategyFileWriter {
     /// Opens a new file in the partition; `table` is the table's name, `path` lies below its folder.
     pub fn try_new(root: &Root, table: &str, shape: &StrategyShape, key: PartitionKey, path: String) -> Result<Self> {
         let object: Path = path.split('/').fold(root.table_path(table), |folder, part| folder.join(part));
-        let sink = BufWriter::new(Arc::clone(root.store()), object);
+        let sink = BufWriter::new(root.table_store(table), object);
         let options = ArrowWriterOptions::new().with_properties(properties(shape, PAGE_ROWS)?).with_skip_arrow_metadata(true);
         let writer =
             AsyncArrowWriter::try_new_with_options(sink, shape.file_schema(), options).map_err(|e| parquet_error(table, &path, e))?;

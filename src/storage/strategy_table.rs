@@ -1,7 +1,6 @@
 //! A strategy table at one version, and a change that leads to the next.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate, Utc};
 use datafusion::arrow::datatypes::Field;
@@ -16,7 +15,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::delta::{CommitRecord, NOTE_KEY, delta_error, history, load_table};
+use super::delta::{CHANGE_NOTE, NOTE_KEY, delta_error, landed_change, load_table};
 use super::dense_claim::DENSE_KEY;
 use super::{DenseFileWriter, FinishedFile, PartitionKey, Root, StrategyFileWriter, StrategyShape};
 use crate::error::{Error, Result};
@@ -27,8 +26,6 @@ const KIND_PROPERTY: &str = "tranchedb.kind";
 const STRATEGY_KIND: &str = "strategies";
 /// Table property that names the file with the strategies in source order, below the table's folder.
 const REGISTER_PROPERTY: &str = "tranchedb.register";
-/// Key of a commit's note that identifies the change.
-const CHANGE_NOTE: &str = "change";
 /// Folder of the registers below the table's.
 const REGISTER_FOLDER: &str = "_register";
 /// The unit where nobody said one.
@@ -401,7 +398,7 @@ impl StrategyChange {
         match self.try_commit(note).await {
             Ok(version) => Ok(version),
             // What follows a commit (a checkpoint) may fail after the version is there; then its files must stay.
-            Err(error) => match self.landed(&id).await {
+            Err(error) => match landed_change(&self.root, &self.name, self.base.as_ref().map(StrategyTable::version), &id).await {
                 Ok(Some(version)) => Ok(version),
                 Ok(None) => self.abandon_after(error).await,
                 Err(_) => Err(error),
@@ -417,14 +414,6 @@ impl StrategyChange {
             None => self.create(adds, properties, note).await,
             Some(base) => self.extend(base, adds, properties, note).await,
         }
-    }
-
-    /// The version that the change with this id became, if it became one.
-    async fn landed(&self, id: &str) -> Result<Option<u64>> {
-        let Some(table) = load_table(&self.root, &self.name, None).await? else { return Ok(None) };
-        let commits = history(&self.name, &table).await?;
-        let ours = |commit: &&CommitRecord| commit.note.as_ref().is_some_and(|note| note[CHANGE_NOTE] == id);
-        Ok(commits.iter().find(ours).map(|commit| commit.version))
     }
 
     /// Removes what was written for this change.
@@ -482,7 +471,8 @@ impl StrategyChange {
     async fn create(&self, adds: Vec<Action>, properties: Vec<(&'static str, String)>, note: Value) -> Result<u64> {
         let failed = |e| delta_error(&self.name, e);
         let url = self.root.table_url(&self.name)?;
-        let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.with_storage_backend(Arc::clone(self.root.store()), url);
+        let builder =
+            DeltaTableBuilder::from_url(url.clone()).map_err(failed)?.with_storage_backend(self.root.table_store(&self.name), url);
         let fixed = [(KIND_PROPERTY, STRATEGY_KIND), ("delta.enableExpiredLogCleanup", "false")];
         let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
         let all = fixed.chain(properties.into_iter().map(|(key, value)| (key.to_owned(), Some(value))));

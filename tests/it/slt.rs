@@ -1,4 +1,4 @@
-//! SQL meaning as text: every `tests/slt/*.slt` runs on a database in memory and on one on disk.
+//! SQL meaning as text: every `tests/slt/*.slt` runs on a database in memory, on one on disk, and on one in an S3 server on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 use tranchedb::{Engine, Error};
+
+use crate::server::{KEY, SECRET, Server};
 
 /// An engine as the test runner sees it. NULL is `NULL`, an empty text `(empty)`.
 struct Database(Engine);
@@ -60,6 +62,22 @@ async fn every_text_holds_on_disk() {
         let mut runner = Runner::new(|| {
             let place = place.clone();
             async move { Engine::open(&place).await.map(Database) }
+        });
+        runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_text_holds_in_an_object_store() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    std::fs::create_dir(folder.path().join("bucket")).expect("bucket");
+    let server = Server::start(folder.path(), Some((KEY, SECRET))).await;
+    for file in files() {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let config = server.config(&format!("s3://bucket/{name}"));
+        let mut runner = Runner::new(|| {
+            let config = config.clone();
+            async move { Engine::with_config(config).await.map(Database) }
         });
         runner.run_file_async(&file).await.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }

@@ -4,13 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
-use tokio::net::TcpListener;
 use tranchedb::{Engine, Error, ImportOptions, ImportReport, ImportRequest};
+
+use crate::server::Server;
 
 /// All rows of a query, cells joined by `|`, NULL empty.
 pub(crate) async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
@@ -79,20 +75,7 @@ pub(crate) async fn import(engine: &Engine, source: &Path, table: &str) -> Impor
 /// Serves the folder as S3 and over plain HTTP with ranges, each folder below it a bucket, to anybody or to who has the key and the
 /// secret; returns the address.
 pub(crate) async fn serve(folder: &Path, credentials: Option<(&str, &str)>) -> String {
-    let mut service = S3ServiceBuilder::new(FileSystem::new(folder).expect("a folder"));
-    if let Some((key, secret)) = credentials {
-        service.set_auth(SimpleAuth::from_single(key, secret));
-    }
-    let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move { Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await });
-        }
-    });
-    format!("http://{address}")
+    Server::start(folder, credentials).await.endpoint()
 }
 
 /// A file of the real data; `None`, told loudly, where it is not there.

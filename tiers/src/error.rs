@@ -146,8 +146,29 @@ impl From<TierError> for object_store::Error {
     }
 }
 
+/// What the text of an answer says more exactly than the kind that the client made of it: codes of S3 and Azure, and the status of listings,
+/// which is in their text alone.
+const MEANINGS: &[(&str, ErrorKind)] = &[
+    ("ExpiredToken", ErrorKind::Unauthenticated),
+    ("InvalidToken", ErrorKind::Unauthenticated),
+    ("TokenRefreshRequired", ErrorKind::Unauthenticated),
+    ("InvalidAccessKeyId", ErrorKind::Unauthenticated),
+    ("SignatureDoesNotMatch", ErrorKind::Unauthenticated),
+    ("RequestTimeTooSkewed", ErrorKind::Unauthenticated),
+    ("AuthenticationFailed", ErrorKind::Unauthenticated),
+    ("status code: 401", ErrorKind::Unauthenticated),
+    ("status code: 403", ErrorKind::PermissionDenied),
+    ("status code: 404", ErrorKind::NotFound),
+];
+
 fn kind_of(error: &object_store::Error) -> ErrorKind {
     use object_store::Error;
+    if matches!(error, Error::Generic { .. } | Error::PermissionDenied { .. }) {
+        let text = error.to_string();
+        if let Some((_, kind)) = MEANINGS.iter().find(|(part, _)| text.contains(part)) {
+            return *kind;
+        }
+    }
     match error {
         Error::NotFound { .. } => ErrorKind::NotFound,
         Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
@@ -243,6 +264,17 @@ mod tests {
             "origin tier: read of 's3://bucket/a/b' failed: Generic S3 error: 503 Slow Down. Check the origin and the network, then try again"
         );
         assert!(matches!(object_store::Error::from(error), object_store::Error::Generic { .. }));
+    }
+
+    #[test]
+    fn what_the_body_says_of_the_credentials_is_heard() {
+        let kind = |text: &str| kind_of(&object_store::Error::Generic { store: "S3", source: text.into() });
+        assert_eq!(kind("status code: 400 Bad Request: <Code>ExpiredToken</Code>"), ErrorKind::Unauthenticated);
+        assert_eq!(kind("list: status code: 403 Forbidden: <Code>AccessDenied</Code>"), ErrorKind::PermissionDenied);
+        assert_eq!(kind("list: status code: 404 Not Found: <Code>NoSuchBucket</Code>"), ErrorKind::NotFound);
+        assert_eq!(kind("status code: 503 Service Unavailable"), ErrorKind::Unreachable);
+        let denied = object_store::Error::PermissionDenied { path: "p".into(), source: "<Code>SignatureDoesNotMatch</Code>".into() };
+        assert_eq!(kind_of(&denied), ErrorKind::Unauthenticated);
     }
 
     #[test]

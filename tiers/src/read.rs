@@ -74,7 +74,7 @@ impl TieredStore {
 
     /// Refuses a version of another size than the one that the query has seen in a listing: what was planned by that size would be read
     /// short, or wrong.
-    fn refuse_unlisted(&self, object: &ObjectVersion) -> Result<()> {
+    pub(crate) fn refuse_unlisted(&self, object: &ObjectVersion) -> Result<()> {
         let listed = self.scope.as_ref().and_then(|scope| scope.listed.lock().get(&object.path).copied());
         match listed {
             Some(size) if size != object.size => {
@@ -85,7 +85,7 @@ impl TieredStore {
         }
     }
 
-    fn pinned_version(&self, path: &Path) -> Option<Arc<ObjectVersion>> {
+    pub(crate) fn pinned_version(&self, path: &Path) -> Option<Arc<ObjectVersion>> {
         self.scope.as_ref()?.versions.lock().get(path).map(Arc::clone)
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, coalesce_ranges,
 };
 use parking_lot::Mutex;
 
@@ -80,11 +81,24 @@ impl TieredStore {
         let GetResult { payload, meta, range, attributes } = result;
         let payload = match payload {
             GetResultPayload::Stream(body) => {
-                let (counter, label, path) = (self.counter.clone(), Arc::clone(&self.origin.label), path.clone());
+                let (counter, label, failed) = (self.counter.clone(), Arc::clone(&self.origin.label), path.clone());
+                let came = Arc::new(AtomicU64::new(0));
+                let sum = Arc::clone(&came);
                 let counted = body
-                    .inspect_ok(move |bytes| counter.add(Tier::Origin, Figure::BytesRead, bytes.len() as u64))
-                    .map_err(move |error| TierError::of_origin("read", &label, &path, &error).into());
-                GetResultPayload::Stream(counted.boxed())
+                    .inspect_ok(move |bytes| {
+                        sum.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                        counter.add(Tier::Origin, Figure::BytesRead, bytes.len() as u64);
+                    })
+                    .map_err(move |error| TierError::of_origin("read", &label, &failed, &error).into());
+                // Kept nowhere, it is checked here: a body that ends early must not look like a whole one.
+                let wanted = if is_head { 0 } else { range.end - range.start };
+                let (store, path) = (self.clone(), path.clone());
+                let whole = stream::once(async move {
+                    let came = came.load(Ordering::Relaxed);
+                    let reason = || format!("the answer ended after {came} of {wanted} bytes");
+                    (came != wanted).then(|| Err(store.error(ErrorKind::Unreachable, &path, reason()).into()))
+                });
+                GetResultPayload::Stream(counted.chain(whole.filter_map(std::future::ready)).boxed())
             }
             file => {
                 self.counter.add(Tier::Origin, Figure::BytesRead, if is_head { 0 } else { range.end - range.start });
@@ -92,6 +106,31 @@ impl TieredStore {
             }
         };
         Ok(GetResult { payload, meta, range, attributes })
+    }
+
+    /// A request that goes straight to the origin since no tier is on: a query sees one version of the object all the same.
+    async fn pass_pinned(&self, path: &Path, options: GetOptions) -> Result<GetResult, TierError> {
+        let pinned = self.pinned_version(path);
+        let options = match &pinned {
+            Some(object) if options.if_match.is_none() => options.with_if_match(object.strong_e_tag()),
+            _ => options,
+        };
+        let asked = self.versions.asked(path);
+        let result = self.pass_through(path, options).await?;
+        let object = match pinned {
+            Some(object) => object,
+            None => self.pin_version(self.versions.observe(asked, result.meta.clone(), result.attributes.clone()).object),
+        };
+        if !object.is_same(&result.meta) {
+            return Err(self.error(ErrorKind::Precondition, path, "it was replaced while the query read it".into()));
+        }
+        self.refuse_unlisted(&object)?;
+        Ok(result)
+    }
+
+    /// Whether requests for an object go straight to the origin and are yet about one version of it.
+    fn is_passed_pinned(&self, path: &Path) -> bool {
+        self.scope.is_some() && self.policy(path) != VersionPolicy::NoCache
     }
 
     /// The version that a request with conditions is about, or the error that says that they do not hold.
@@ -256,6 +295,9 @@ impl ObjectStore for TieredStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         let goes_straight = options.version.is_some() || !self.is_tiered() || self.policy(location) == VersionPolicy::NoCache;
+        if goes_straight && options.version.is_none() && self.is_passed_pinned(location) {
+            return Ok(self.pass_pinned(location, options).await?);
+        }
         if goes_straight {
             return Ok(self.pass_through(location, options).await?);
         }
@@ -273,6 +315,13 @@ impl ObjectStore for TieredStore {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> object_store::Result<Vec<Bytes>> {
         if ranges.is_empty() {
             return Ok(Vec::new());
+        }
+        if !self.is_tiered() && self.is_passed_pinned(location) {
+            let read = |range: Range<u64>| async move {
+                let options = GetOptions::new().with_range(Some(range));
+                self.pass_pinned(location, options).await.map_err(object_store::Error::from)?.bytes().await
+            };
+            return coalesce_ranges(ranges, read, OBJECT_STORE_COALESCE_DEFAULT).await;
         }
         if !self.is_tiered() || self.policy(location) == VersionPolicy::NoCache {
             self.counter.add(Tier::Origin, Figure::Requests, 1);

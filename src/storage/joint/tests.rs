@@ -103,14 +103,14 @@ impl ObjectStore for FailingStore {
 }
 
 fn failing(root: &Root, fails_at: u64, dies: bool) -> Root {
-    let inner = Arc::clone(root.store());
+    let inner = root.store();
     root.over_store(Arc::new(FailingStore { inner, writes: AtomicU64::new(0), fails_at, dies }))
 }
 
 async fn create(root: &Root, name: &str) {
     root.initialise().await.unwrap();
     let url = root.table_url(name).unwrap();
-    let table = DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(Arc::clone(root.store()), url).build().unwrap();
+    let table = DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(root.store(), url).build().unwrap();
     table.create().with_columns([StructField::nullable("x", DataType::LONG)]).await.unwrap();
 }
 

@@ -109,6 +109,22 @@ async fn one_query_sees_one_version_or_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_query_sees_one_version_also_where_no_tier_is_on() {
+    let s = setup(VersionPolicy::Revalidate, |s| Settings { memory_limit_bytes: 0, disk: None, ..s }).await;
+    for (seed, hides_e_tags) in [(2, false), (3, true)] {
+        s.origin.hides_e_tags.store(hides_e_tags, Ordering::SeqCst);
+        let before = whole(&*s.inner, "a").await.unwrap();
+        let query = s.tiered.scoped(Arc::new(ReadFigures::new()));
+        assert_eq!(range(&query, "a", 0..10).await.unwrap(), before.slice(0..10));
+        assert_eq!(query.get_ranges(&Path::from("a"), &[20..30, 8000..8010]).await.unwrap()[1], before.slice(8000..8010).0);
+        put(&*s.inner, "a", &bytes(seed, 9000)).await;
+        assert!(matches!(range(&query, "a", 10..20).await, Err(Error::Precondition { .. })));
+        assert!(matches!(query.get_ranges(&Path::from("a"), &[20..30, 8000..8010]).await, Err(Error::Precondition { .. })));
+        assert_eq!(whole(&s.tiered.scoped(Arc::new(ReadFigures::new())), "a").await.unwrap(), bytes(seed, 9000));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_query_was_told_of_an_object_is_what_it_reads() {
     let s = setup(VersionPolicy::Revalidate, |s| s).await;
     let query = s.tiered.scoped(Arc::new(ReadFigures::new()));
