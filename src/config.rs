@@ -1,13 +1,18 @@
 //! What a caller chooses about an engine, as plain data, and what a session may change by `SET`.
 
+mod file;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::{Result, config_datafusion_err, config_err};
+
+pub use file::{CONFIG_FILE, ConfigText, LocationChecks};
 
 /// Settings of an [`Engine`](crate::Engine). `Default` is an in-memory database on all cores without a memory limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +34,13 @@ pub struct EngineConfig {
     pub tiers: TierConfig,
     /// How object stores are reached, before what the environment says of it.
     pub store_options: StoreOptions,
+    /// A configuration file to read instead of the `tranchedb.toml` in the directory of the database. What is said here comes before what
+    /// a file says.
+    pub config_file: Option<PathBuf>,
+    /// Places outside of the database where files of tables may lie: names and URLs.
+    pub locations: BTreeMap<String, String>,
+    /// What is said of single tables, by their names.
+    pub tables: BTreeMap<String, TableConfig>,
 }
 
 /// Settings of object stores by the names that the `object_store` crate has for them: `aws_endpoint`, `aws_secret_access_key`,
@@ -58,6 +70,50 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
+/// What is said of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableConfig {
+    /// The tiers through which its files are read, where they lie in an object store; `None` for all.
+    pub tiers: Option<Vec<String>>,
+    /// The location to which `APPLY TIER RULES` moves files that are old.
+    pub move_to: Option<String>,
+    /// The age at which all rows of a file are old.
+    pub older_than: Option<Age>,
+    /// The column that tells the age of rows; `None` takes `date`, or the only date there is.
+    pub date_column: Option<String>,
+}
+
+impl TableConfig {
+    /// Names of the tiers through which a table may be read.
+    pub const TIERS: [&'static str; 2] = ["memory", "disk"];
+}
+
+/// A span of time by the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// Months of it; a year has twelve.
+    pub months: u32,
+    /// Days beside the months.
+    pub days: u32,
+}
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: &[(&str, u32, u32)] = &[("day", 0, 1), ("week", 0, 7), ("month", 1, 0), ("year", 12, 0)];
+        let wrong = || format!("'{text}' is no age: write a number of days, weeks, months or years, such as \"2 years\"");
+        let (number, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
+        let unit = unit.trim().to_ascii_lowercase();
+        let unit = UNITS.iter().find(|(name, ..)| *name == unit.trim_end_matches('s')).ok_or_else(wrong)?;
+        let number = number.parse::<u32>().ok().filter(|number| *number <= 10_000).ok_or_else(wrong)?;
+        Ok(Self { months: number * unit.1, days: number * unit.2 })
+    }
+}
+
+/// Words in names of settings whose values are secrets: they belong to the environment, never into a file or a definition.
+pub(crate) const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
+
 /// The tiers through which files of object stores are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TierConfig {
@@ -72,6 +128,9 @@ pub struct TierConfig {
     pub serve_stale_on_error: bool,
     /// How long an object store may be silent, its client's own retries included, before a read or write fails; `None` is 30 seconds.
     pub origin_timeout: Option<Duration>,
+    /// How long what is known of a remote object, and of a table in an object store, may be used without asking the store; `None` asks it
+    /// for every query. A session may change it.
+    pub max_staleness: Option<Duration>,
 }
 
 /// How long an object store may be silent where nothing else is said.
@@ -182,6 +241,8 @@ pub struct SqlOptions {
     pub memory_tier_bytes: usize,
     /// Bytes of files of object stores that are kept on the local disk.
     pub disk_tier_bytes: usize,
+    /// How long what is known of remote objects and tables may be used without asking their store.
+    pub max_staleness: Duration,
 }
 
 impl Default for SqlOptions {
@@ -197,6 +258,7 @@ impl Default for SqlOptions {
             decoded_tier_bytes: DECODED_TIER_BYTES,
             memory_tier_bytes: MEMORY_TIER_BYTES,
             disk_tier_bytes: 0,
+            max_staleness: Duration::ZERO,
         }
     }
 }
@@ -308,7 +370,41 @@ const SETTINGS: &[Setting] = &[
         get: |options| options.disk_tier_bytes.to_string(),
         set: |options, value| size(value).map(|bytes| options.disk_tier_bytes = bytes),
     },
+    Setting {
+        name: "max_staleness",
+        description: "How long what is known of remote objects and tables may be used without asking their store: 0s (ask for every query), 30s, 5m.",
+        get: |options| show_duration(options.max_staleness),
+        set: |options, value| {
+            parse_duration(value).map(|time| options.max_staleness = time).map_err(|_| "a time such as 0s, 30s, 5m or 1h")
+        },
+    },
 ];
+
+/// Units of time by their names, in milliseconds, the largest first.
+const TIME_UNITS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// A time from `30s`, `5m`, `1h`, `500ms` or `0`.
+///
+/// # Errors
+/// Any other text, with the units that there are.
+pub(crate) fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("'{text}' is no time: write a whole number with ms, s, m or h, such as 30s");
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let (_, millis) = TIME_UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
+    let number = number.parse::<u64>().map_err(|_| wrong())?;
+    number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn show_duration(time: Duration) -> String {
+    let millis = time.as_millis() as u64;
+    let unit = TIME_UNITS.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit));
+    unit.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", millis / unit))
+}
 
 /// Bytes from `4GB` (10^9), `4GiB` (2^30), `1.5G` (as GB) or a plain number.
 ///

@@ -4,6 +4,7 @@ mod explanation;
 mod parameters;
 mod retention;
 mod session;
+mod tier_rules;
 mod tiers;
 
 use std::sync::{Arc, LazyLock};
@@ -32,7 +33,7 @@ use crate::error::{Error, Position, QueryError, Result};
 use crate::exec::{QueryLog, QueryRecord, QueryStatus, RELATION_FUNCTIONS, takes_relations};
 use crate::heavydb::{self, Explained, Finding, KeptSession, ReplayOptions, Replayed, message_of, place_of, refuse_heavy_target};
 use crate::ingest::{self, GenerateReport, GenerateRequest, ImportContext, ImportReport, ImportRequest, Target};
-use crate::storage::{QueryStores, RemoteStores, Root, VisibleStore, at_one_state, undo_abandoned};
+use crate::storage::{QueryStores, RemoteStores, Root, at_one_state, undo_abandoned};
 use parameters::bind;
 use session::session;
 
@@ -104,11 +105,14 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`]; [`Error::Usage`] for settings that cannot be.
     pub async fn with_config(config: EngineConfig) -> Result<Self> {
+        let config = tiers::with_file(config).await?;
         let stores = tiers::open(&config)?;
         let root = match &config.location {
             Some(location) => Root::locate(location, &stores).await?,
             None => Root::in_memory()?,
         };
+        let locations = tiers::locations(&config, &root, &stores)?;
+        let root = root.with_locations(locations);
         if let Err(error) = undo_abandoned(&root).await {
             // A directory that cannot be written is read all the same: readers pass over what was left.
             tracing::warn!(error = %error, "a change of several tables that was never finished is left");
@@ -116,10 +120,7 @@ impl Engine {
         let directory = Arc::new(DirectorySchema::new(root.clone()));
         let heavy_tables = Arc::new(HeavyTables::default());
         let ctx = session(&config, &directory, &heavy_tables, &stores)?;
-        if !root.is_remote() {
-            // Whatever lists the files of a table through the session sees no unfinished ones; remote stores hide them themselves.
-            ctx.register_object_store(root.url(), Arc::new(VisibleStore::new(root.store())));
-        }
+        stores.register_database(&root);
         directory.attach(ctx.state_weak_ref());
         Ok(Self { ctx, directory, config, heavy_tables, heavy_session: Arc::default(), stores })
     }
@@ -199,6 +200,9 @@ impl Engine {
             }
             Command::SetRetention { .. } | Command::DropRetention { .. } | Command::Retain { .. } | Command::Upsert { .. } => {
                 return self.run_retention(&statement.command, parameters).await;
+            }
+            Command::SetTier { .. } | Command::ApplyTierRules { .. } => {
+                return self.run_tiers(&statement.command, &statement.text, parameters).await;
             }
             Command::Vacuum { table, retain_hours, dry_run } => {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;

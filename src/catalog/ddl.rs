@@ -15,14 +15,13 @@ use deltalake::{DeltaTable, DeltaTableBuilder};
 use super::absolute::with_absolute_paths;
 use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
+use crate::config::SECRET_WORDS;
 use crate::error::{Error, Result};
 use crate::ingest::{drop_policy, vacuum_hours};
 use crate::storage::{
-    Root, change_properties, delta_error, delta_write_error, landed_change, load_table, refuse_pending, restore_table, vacuum_table,
+    Root, change_properties, delta_error, delta_write_error, landed_change, load_table, refuse_pending, remove_table, restore_table,
+    vacuum_table,
 };
-
-/// Option keys whose values are secrets: they belong to the environment, never into a stored definition.
-const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas", "credential"];
 
 /// Hours for which `VACUUM` keeps the files of earlier versions where neither it nor a retention says otherwise: one week.
 const DEFAULT_RETAIN_HOURS: u32 = 168;
@@ -198,7 +197,7 @@ async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Re
     match kind {
         Some(TableKind::Strategies | TableKind::Delta) => {
             refuse_pending(schema.root(), name).await?;
-            schema.root().remove_folder(name).await?;
+            remove_table(schema.root(), name).await?;
             drop_policy(schema.root(), name).await.map(|_| ())
         }
         Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
@@ -243,5 +242,5 @@ pub async fn vacuum(schema: &DirectorySchema, name: &str, retain_hours: Option<u
         Some(hours) => hours,
         None => vacuum_hours(schema.root(), name).await?.unwrap_or(DEFAULT_RETAIN_HOURS),
     };
-    vacuum_table(name, table, Duration::hours(i64::from(hours)), dry_run).await
+    vacuum_table(schema.root(), name, table, Duration::hours(i64::from(hours)), dry_run).await
 }

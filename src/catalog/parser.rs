@@ -2,16 +2,18 @@
 //!
 //! Added: `FROM t VERSION AS OF n`, `RESTORE TABLE t TO VERSION AS OF n`, `VACUUM t [RETAIN n HOURS] [DRY RUN]`; of retention
 //! `ALTER TABLE t SET RETENTION (...)`, `ALTER TABLE t DROP RETENTION`, `RETAIN t [TOP n] [DRY RUN]`, `UPSERT INTO t (SELECT ...), ...`
-//! (`retention_commands`).
+//! (`retention_commands`); of tiers `ALTER TABLE t SET TIER 'cold' [WHERE ...] [DRY RUN]`, `APPLY TIER RULES [FOR t] [DRY RUN]`
+//! (`tier_commands`).
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as SqlStatement};
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::retention_commands::parse_retention;
+use super::tier_commands::parse_tiers;
 use super::unsupported::passed_over;
 use super::versions::resolve_versions;
 use crate::error::{Error, Position, QueryError, Result};
@@ -75,6 +77,24 @@ pub enum Command {
         /// Tables with the queries of their rows, the metrics table first.
         parts: Vec<(String, Box<SqlStatement>)>,
     },
+    /// `ALTER TABLE t SET TIER 'cold' [WHERE ...] [DRY RUN]`.
+    SetTier {
+        /// The table.
+        table: String,
+        /// Name of a location, or `hot`.
+        tier: String,
+        /// Which files; all without it.
+        condition: Option<Box<Expr>>,
+        /// Only tell what would move.
+        dry_run: bool,
+    },
+    /// `APPLY TIER RULES [FOR t] [DRY RUN]`.
+    ApplyTierRules {
+        /// The table; all that have a rule without it.
+        table: Option<String>,
+        /// Only tell what would move.
+        dry_run: bool,
+    },
     /// A statement in HeavyDB's dialect, read when it runs.
     Heavy,
 }
@@ -130,6 +150,9 @@ fn parse_command(parser: &mut DFParser<'_>) -> Result<Command, DataFusionError> 
     if let Some(command) = parse_retention(&mut parser.parser)? {
         return Ok(command);
     }
+    if let Some(command) = parse_tiers(&mut parser.parser)? {
+        return Ok(command);
+    }
     let sql = &mut parser.parser;
     if word(sql, "RESTORE") {
         sql.expect_keyword(Keyword::TABLE)?;
@@ -163,6 +186,11 @@ pub(super) fn dry_run(sql: &mut sqlparser::parser::Parser<'_>) -> Result<bool, D
         return Err(plan_error("after DRY comes RUN: DRY RUN"));
     }
     Ok(dry)
+}
+
+/// Whether a word comes at a place from here.
+pub(super) fn is_word(sql: &sqlparser::parser::Parser<'_>, place: usize, expected: &str) -> bool {
+    matches!(sql.peek_nth_token(place).token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected))
 }
 
 /// Consumes a word that is no keyword of the parser.

@@ -15,7 +15,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::parser::{Command, dry_run, plain_name, plan_error, word};
+use super::parser::{Command, dry_run, is_word, plain_name, plan_error, word};
 use crate::ingest::OptionValue;
 
 /// Reads a statement of retention; `None` when the next statement is another one, and then no token is consumed.
@@ -36,10 +36,6 @@ pub(super) fn parse_retention(sql: &mut Parser<'_>) -> Result<Option<Command>, D
     // DROP and RETENTION, or RETENTION alone.
     (0..if sets { 1 } else { 2 }).for_each(|_| drop(sql.next_token()));
     Ok(Some(if sets { Command::SetRetention { table, options: options(sql)? } } else { Command::DropRetention { table } }))
-}
-
-fn is_word(sql: &Parser<'_>, place: usize, expected: &str) -> bool {
-    matches!(sql.peek_nth_token(place).token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected))
 }
 
 fn retain(sql: &mut Parser<'_>) -> Result<Command, DataFusionError> {

@@ -46,6 +46,10 @@ pub(crate) struct CommonArguments {
     #[arg(long, value_name = "DIR", env = "TRANCHEDB", global = true)]
     pub(crate) db: Option<String>,
 
+    /// Read this configuration file instead of the tranchedb.toml in the directory of the database; what is typed comes first
+    #[arg(long = "config", value_name = "FILE", env = "TRANCHEDB_CONFIG", global = true)]
+    pub(crate) config_file: Option<PathBuf>,
+
     /// Format of results; found from the ending of the -o file where it is not given
     #[arg(long, value_name = "FORMAT", global = true, value_parser = formats())]
     pub(crate) format: Option<String>,

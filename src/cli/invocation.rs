@@ -120,6 +120,7 @@ impl Invocation {
                 serve_stale_on_error: common.serve_stale_on_error,
                 ..TierConfig::default()
             },
+            config_file: common.config_file,
             ..EngineConfig::default()
         };
         let logging = Logging { verbose: common.verbose, directory: common.log_dir };

@@ -9,9 +9,39 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use object_store_tiers::{Figure, ReadFigures, Settings, TIERS, Tier, Tiers};
 
-use crate::config::{EngineConfig, SqlOptions};
+use crate::config::{CONFIG_FILE, ConfigText, EngineConfig, LocationChecks, SqlOptions};
 use crate::error::{Error, Result};
-use crate::storage::{DecodedTier, QueryStores, RemoteStores};
+use crate::storage::{DecodedTier, Locations, QueryStores, RemoteStores, Root, check_location_name, location_url};
+
+/// The settings completed by the configuration file: the one they name, or that of the database, if there is one.
+///
+/// # Errors
+/// [`Error::Usage`] for a file that is not there or says what cannot be, with its place.
+pub(super) async fn with_file(config: EngineConfig) -> Result<EngineConfig> {
+    let checks = LocationChecks { name: check_location_name, url: location_url };
+    if let Some(path) = &config.config_file {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Error::Usage(format!("configuration file {name} cannot be read: {e}")))?;
+        let path = std::path::absolute(path).map_err(|e| Error::storage(format!("finding {name}"), e))?;
+        return config.with_file(&ConfigText { name: &name, text: &text, directory: path.parent() }, checks);
+    }
+    let Some(location) = &config.location else { return Ok(config) };
+    // What the tiers are is yet to be read.
+    let without = Settings { memory_limit_bytes: 0, origin_timeout: config.origin_timeout(), ..Settings::default() };
+    let tiers = Tiers::open(without).map_err(|error| Error::Usage(error.to_string()))?;
+    let stores = Arc::new(RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?);
+    let Some((name, content, directory)) = Root::read_beside(location, &stores, CONFIG_FILE).await? else { return Ok(config) };
+    let text = std::str::from_utf8(&content).map_err(|e| Error::Usage(format!("configuration file {name} is not UTF-8: {e}")))?;
+    config.with_file(&ConfigText { name: &name, text, directory: directory.as_deref() }, checks)
+}
+
+/// The places where files of tables may lie outside of the database.
+///
+/// # Errors
+/// [`Error::Usage`] for a name or a place that cannot be.
+pub(super) fn locations(config: &EngineConfig, root: &Root, stores: &RemoteStores) -> Result<Locations> {
+    Locations::try_new(config.locations.iter().map(|(name, url)| (name.as_str(), url.as_str())), root.url(), stores)
+}
 
 /// Opens the tiers.
 ///

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::Root;
 use super::joint::{Visible, visible_version};
+use super::movement::{files_elsewhere, sweep};
 use crate::error::{Error, Result};
 
 /// One version of a Delta table, as its log tells it.
@@ -203,9 +204,11 @@ pub async fn restore_table(name: &str, table: DeltaTable, version: u64) -> Resul
     restored.version().ok_or_else(|| Error::Internal(format!("table '{name}' has no version after a restore")))
 }
 
-/// Removes data files that no version younger than `keep` needs, those of writers that never committed included; returns
-/// their paths. With `dry_run` nothing is removed.
-pub async fn vacuum_table(name: &str, table: DeltaTable, keep: Duration, dry_run: bool) -> Result<Vec<String>> {
+/// Removes data files that no version younger than `keep` needs, those of writers that never committed included, in the table's folder
+/// and in locations; returns their paths. With `dry_run` nothing is removed.
+pub async fn vacuum_table(root: &Root, name: &str, table: DeltaTable, keep: Duration, dry_run: bool) -> Result<Vec<String>> {
+    // First, for it is refused where a location is not known.
+    let elsewhere = sweep(root, name, &table, keep, dry_run).await?;
     let (_, metrics) = table
         .vacuum()
         .with_mode(VacuumMode::Full)
@@ -214,7 +217,20 @@ pub async fn vacuum_table(name: &str, table: DeltaTable, keep: Duration, dry_run
         .with_dry_run(dry_run)
         .await
         .map_err(|e| delta_error(name, e))?;
-    Ok(metrics.files_deleted)
+    Ok(metrics.files_deleted.into_iter().chain(elsewhere).collect())
+}
+
+/// Removes a table with all its files, in its folder and in locations.
+///
+/// # Errors
+/// [`Error::Usage`] for a location that is not configured, [`Error::Storage`] for one that does not answer: then nothing was removed.
+pub async fn remove_table(root: &Root, name: &str) -> Result<()> {
+    // A table whose log is damaged, or half removed, does not tell what it has elsewhere.
+    let elsewhere = match load_newest(root, name).await {
+        Ok(Some(table)) => files_elsewhere(root, name, &table).await?,
+        Ok(None) | Err(_) => vec![],
+    };
+    root.remove_folder_and(name, &elsewhere).await
 }
 
 /// A Delta failure as an engine error: lost races are [`Error::Conflict`], the rest [`Error::Storage`].

@@ -11,7 +11,9 @@ mod dense_claim;
 mod dense_columns;
 mod dense_file;
 mod joint;
+mod locations;
 mod log_stores;
+mod movement;
 mod query_stores;
 mod remote;
 mod root;
@@ -25,12 +27,14 @@ mod visible;
 pub use decoded::{DecodedColumn, DecodedEntry, DecodedFigures, DecodedKey, DecodedTier, DecodedUse, YieldingPool};
 pub use deferred::{DeferredStore, PublishError};
 pub use delta::{
-    CommitRecord, change_properties, commit_info, delta_error, delta_write_error, history, landed_change, load_table, restore_table,
-    standing_commits, vacuum_table,
+    CommitRecord, change_properties, commit_info, delta_error, delta_write_error, history, landed_change, load_table, remove_table,
+    restore_table, standing_commits, vacuum_table,
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
 pub use joint::{JointMember, JointWriter, at_one_state, refuse_pending, undo_abandoned};
+pub use locations::{HOT, LocatedStore, Locations, check_location_name, location_of, location_url};
+pub use movement::{Moved, Movement, move_files};
 pub use query_stores::QueryStores;
 pub use remote::RemoteStores;
 pub use root::{DATABASE_FOLDER, Root};

@@ -63,6 +63,11 @@ pub(super) fn statement_store(url: &Url) -> Option<Arc<dyn ObjectStore>> {
     Some(Arc::new(store))
 }
 
+/// What the statement that runs has read from the tiers; none outside of one.
+pub(super) fn statement_figures() -> Option<Arc<ReadFigures>> {
+    STATEMENT.try_with(|stores| Arc::clone(&stores.figures)).ok()
+}
+
 impl ObjectStoreRegistry for QueryStores {
     fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         self.all.register_store(url, store)
@@ -74,9 +79,9 @@ impl ObjectStoreRegistry for QueryStores {
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
         if let Ok(store) = self.all.known.get_store(url) {
-            return Ok(store);
+            return Ok(self.all.located(url, store, Some(&self.figures)));
         }
         let store = self.scoped(url)?.ok_or_else(|| RemoteStores::missing(url))?;
-        Ok(Arc::new(VisibleStore::new(Arc::new(store))))
+        Ok(self.all.located(url, Arc::new(VisibleStore::new(Arc::new(store))), Some(&self.figures)))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::common::DataFusionError;
@@ -17,14 +17,14 @@ use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
-use object_store_tiers::{Origin, TieredStore, Tiers, VersionPolicy};
+use object_store_tiers::{Origin, ReadFigures, TieredStore, Tiers, VersionPolicy};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
 use super::log_stores::register_log_stores;
-use super::{DATABASE_FOLDER, VisibleStore};
+use super::{DATABASE_FOLDER, LocatedStore, Locations, Root, VisibleStore};
 use crate::config::StoreOptions;
 use crate::error::{Error, Result};
 
@@ -46,7 +46,7 @@ struct RemoteStore {
 }
 
 /// How stores are opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Opening {
     options: StoreOptions,
     /// How long requests are sent again.
@@ -220,10 +220,51 @@ pub(super) fn store_key(url: &Url) -> String {
     }
 }
 
+/// Whether there is a remote store for a URL.
+pub(super) fn is_remote(url: &Url) -> bool {
+    RemoteStore::of(url).is_some()
+}
+
+/// Opens remote stores that are nobody else's, by the options and with the tiers of an engine.
+#[derive(Debug, Clone)]
+pub(super) struct Opener {
+    opening: Opening,
+    tiers: Tiers,
+}
+
+impl Opener {
+    /// The tiers through which stores may be read.
+    pub(super) fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// The remote store of a URL, without tiers, and what tells it from others; `None` for a scheme without a store.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] without credentials, or where the environment's settings do not fit.
+    pub(super) fn open(&self, url: &Url) -> Result<Option<(String, Arc<dyn ObjectStore>)>> {
+        let Some(remote) = RemoteStore::of(url) else { return Ok(None) };
+        remote.require_credentials(url, &self.opening.options)?;
+        let store = (remote.open)(url, &self.opening)
+            .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
+        Ok(Some((store_key(url), store)))
+    }
+}
+
+/// What registries of stores need to know of the database.
+#[derive(Debug)]
+struct DatabasePlace {
+    url: Url,
+    prefix: Path,
+    locations: Arc<Locations>,
+}
+
 /// A remote store that was opened.
 #[derive(Debug)]
 struct OpenedStore {
     store: TieredStore,
+    /// The same without tiers.
+    origin: Arc<dyn ObjectStore>,
     tables: TableFolders,
 }
 
@@ -237,6 +278,7 @@ pub struct RemoteStores {
     opening: Opening,
     /// The remote stores that were opened, by [`store_key`].
     opened: Mutex<HashMap<String, OpenedStore>>,
+    database: OnceLock<DatabasePlace>,
 }
 
 impl RemoteStores {
@@ -258,7 +300,13 @@ impl RemoteStores {
         let known = DefaultObjectStoreRegistry::new();
         let files = Url::parse("file:///").map_err(|error| Error::Internal(error.to_string()))?;
         known.register_store(&files, Arc::new(VisibleStore::new(Arc::new(LocalFileSystem::new()))));
-        Ok(Self { known, tiers, opening: Opening { options: options.clone(), retry_for }, opened: Mutex::default() })
+        Ok(Self {
+            known,
+            tiers,
+            opening: Opening { options: options.clone(), retry_for },
+            opened: Mutex::default(),
+            database: OnceLock::new(),
+        })
     }
 
     /// The tiers through which remote stores are read.
@@ -266,9 +314,39 @@ impl RemoteStores {
         &self.tiers
     }
 
-    /// Whether any remote store was opened.
+    /// Opens stores as these are.
+    pub(super) fn opener(&self) -> Opener {
+        Opener { opening: self.opening.clone(), tiers: self.tiers.clone() }
+    }
+
+    /// Makes the database known: its tables are read where their files lie, and who lists them sees no unfinished ones.
+    pub fn register_database(&self, root: &Root) {
+        if !root.is_remote() {
+            self.known.register_store(root.url(), Arc::new(VisibleStore::new(root.own_store())));
+        }
+        // A second call would be the same database.
+        let place = DatabasePlace { url: root.url().clone(), prefix: root.prefix().clone(), locations: Arc::clone(root.locations()) };
+        let _ = self.database.set(place);
+    }
+
+    /// The store of a URL with the locations of the database, if it is the one that holds the database.
+    pub(super) fn located(&self, url: &Url, store: Arc<dyn ObjectStore>, figures: Option<&Arc<ReadFigures>>) -> Arc<dyn ObjectStore> {
+        let Some(database) = self.database.get().filter(|database| store_key(&database.url) == store_key(url)) else { return store };
+        let located = LocatedStore::new(store, database.prefix.clone(), Arc::clone(&database.locations));
+        Arc::new(match figures {
+            Some(figures) => located.scoped(figures),
+            None => located,
+        })
+    }
+
+    /// A remote store that was opened, without tiers.
+    pub(super) fn origin(&self, url: &Url) -> Option<Arc<dyn ObjectStore>> {
+        self.opened.lock().get(&store_key(url)).map(|opened| Arc::clone(&opened.origin))
+    }
+
+    /// Whether a query may read from a remote store: one was opened, or files of the database lie in one.
     pub fn has_remote(&self) -> bool {
-        !self.opened.lock().is_empty()
+        !self.opened.lock().is_empty() || self.database.get().is_some_and(|database| database.locations.has_remote())
     }
 
     /// The remote store of a URL, through the tiers.
@@ -276,18 +354,15 @@ impl RemoteStores {
     /// # Errors
     /// [`Error::Storage`] without credentials, or where the environment's settings do not fit; `None` for a scheme without a store.
     pub fn open(&self, url: &Url) -> Result<Option<TieredStore>> {
-        let Some(remote) = RemoteStore::of(url) else { return Ok(None) };
-        let key = store_key(url);
-        if let Some(opened) = self.opened.lock().get(&key) {
+        if let Some(opened) = self.opened.lock().get(&store_key(url)) {
             return Ok(Some(opened.store.clone()));
         }
-        remote.require_credentials(url, &self.opening.options)?;
-        let store = (remote.open)(url, &self.opening)
-            .map_err(|e| Error::storage(format!("opening {} with what the environment says ({})", place(url), remote.settings), e))?;
+        let Some((key, origin)) = self.opener().open(url)? else { return Ok(None) };
         let tables = TableFolders::default();
         let known_tables = Arc::clone(&tables);
-        let store = self.tiers.store(Origin::new(key.as_str(), store).with_policy(move |path| version_policy(path, &known_tables)));
-        Ok(Some(self.opened.lock().entry(key).or_insert(OpenedStore { store, tables }).store.clone()))
+        let tiered = Origin::new(key.as_str(), Arc::clone(&origin)).with_policy(move |path| version_policy(path, &known_tables));
+        let store = self.tiers.store(tiered);
+        Ok(Some(self.opened.lock().entry(key).or_insert(OpenedStore { store, origin, tables }).store.clone()))
     }
 
     /// The remote store of a database.
@@ -342,10 +417,10 @@ impl ObjectStoreRegistry for RemoteStores {
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
         // Those of this machine, and what a program has registered itself.
         if let Ok(store) = self.known.get_store(url) {
-            return Ok(store);
+            return Ok(self.located(url, store, None));
         }
         let store = self.open(url)?.ok_or_else(|| Self::missing(url))?;
-        Ok(Arc::new(VisibleStore::new(Arc::new(store))))
+        Ok(self.located(url, Arc::new(VisibleStore::new(Arc::new(store))), None))
     }
 }
 

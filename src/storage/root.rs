@@ -15,7 +15,8 @@ use url::Url;
 
 use super::RemoteStores;
 use super::joint::Coordination;
-use super::query_stores::statement_store;
+use super::query_stores::{statement_figures, statement_store};
+use super::{LocatedStore, Locations};
 use crate::error::{Error, Result};
 
 /// Folder beside the tables that holds what is not a table: format marker, views, external tables.
@@ -32,6 +33,8 @@ pub struct Root {
     prefix: Path,
     /// The stores of which this is one; none in a directory and in memory.
     remote: Option<Arc<RemoteStores>>,
+    /// Places outside of the database where files of tables may lie.
+    locations: Arc<Locations>,
     /// How writers of several tables keep out of each other's way here.
     pub(super) coordination: Coordination,
 }
@@ -61,10 +64,30 @@ impl Root {
     /// [`Error::Usage`] for a URL that no database can have; [`Error::Storage`] when the place cannot be read; [`Error::Database`] when it
     /// is a file, or was written by a newer format.
     pub async fn locate(location: &str, stores: &Arc<RemoteStores>) -> Result<Self> {
-        match Url::parse(location) {
-            Ok(url) if url.scheme() != "file" && url.scheme().len() > 1 => Self::open_remote(url, stores).await,
-            _ => Self::open(location).await,
+        let root = Self::at(location, stores)?;
+        if !root.check_format().await? && root.is_remote() {
+            root.check_bucket().await?;
         }
+        Ok(root)
+    }
+
+    /// The root at a place that is not looked at yet.
+    fn at(location: &str, stores: &Arc<RemoteStores>) -> Result<Self> {
+        match Url::parse(location) {
+            Ok(url) if url.scheme() != "file" && url.scheme().len() > 1 => Self::at_remote(url, stores),
+            _ => Self::at_directory(location),
+        }
+    }
+
+    /// Reads a small file directly in the directory of a database, with its path for messages and the directory where there is one on this
+    /// machine; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::locate`], of which nothing else is looked at.
+    pub async fn read_beside(location: &str, stores: &Arc<RemoteStores>, file: &str) -> Result<Option<(String, Bytes, Option<PathBuf>)>> {
+        let root = Self::at(location, stores)?;
+        let path = root.below(&[file]);
+        Ok(root.read(&path).await?.map(|content| (root.shown(&path), content, root.directory())))
     }
 
     /// The root at a local directory, which is created at the first write if it is missing.
@@ -72,6 +95,12 @@ impl Root {
     /// # Errors
     /// [`Error::Usage`] for a URL; [`Error::Database`] when the place is a file, cannot be read, or was written by a newer format.
     pub async fn open(location: &str) -> Result<Self> {
+        let root = Self::at_directory(location)?;
+        root.check_format().await?;
+        Ok(root)
+    }
+
+    fn at_directory(location: &str) -> Result<Self> {
         let directory = match Url::parse(location) {
             Ok(url) if url.scheme() == "file" => {
                 url.to_file_path().map_err(|()| Error::Usage(format!("'{location}' is not a path on this machine")))?
@@ -83,21 +112,15 @@ impl Root {
         }
         let directory = std::path::absolute(&directory).map_err(|e| Error::storage(format!("finding '{location}'"), e))?;
         let url = Url::from_directory_path(&directory).map_err(|()| Error::Usage(format!("'{location}' is not a usable path")))?;
-        let root = Self::over(Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), url.as_str())?;
-        root.check_format().await?;
-        Ok(root)
+        Self::over(Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), url.as_str())
     }
 
-    async fn open_remote(mut url: Url, stores: &Arc<RemoteStores>) -> Result<Self> {
+    fn at_remote(mut url: Url, stores: &Arc<RemoteStores>) -> Result<Self> {
         let store = stores.open_database(&url)?;
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let root = Self { remote: Some(Arc::clone(stores)), ..Self::over(Arc::new(store), url.as_str())? };
-        if !root.check_format().await? {
-            root.check_bucket().await?;
-        }
-        Ok(root)
+        Ok(Self { remote: Some(Arc::clone(stores)), ..Self::over(Arc::new(store), url.as_str())? })
     }
 
     /// A missing object does not tell whether its bucket is there; a listing does.
@@ -116,7 +139,41 @@ impl Root {
         let url = Url::parse(url).map_err(|e| Error::Internal(format!("database URL {url}: {e}")))?;
         let prefix = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("unusable path in {url}: {e}")))?;
         let coordination = Coordination::of(&url);
-        Ok(Self { store, url, prefix, remote: None, coordination })
+        Ok(Self { store, url, prefix, remote: None, locations: Arc::default(), coordination })
+    }
+
+    /// The same place, where files of tables may lie in locations.
+    #[must_use]
+    pub fn with_locations(self, locations: Locations) -> Self {
+        Self { locations: Arc::new(locations), ..self }
+    }
+
+    /// Places outside of the database where files of tables may lie.
+    pub fn locations(&self) -> &Arc<Locations> {
+        &self.locations
+    }
+
+    /// The store as the statement that runs sees it, with the locations.
+    pub fn located(&self) -> LocatedStore {
+        let statement = self.remote.as_ref().and_then(|_| statement_store(&self.url));
+        let inner = statement.unwrap_or_else(|| Arc::clone(&self.store));
+        let located = LocatedStore::new(inner, self.prefix.clone(), Arc::clone(&self.locations));
+        match statement_figures() {
+            Some(figures) => located.scoped(&figures),
+            None => located,
+        }
+    }
+
+    /// The store without tiers that holds a path, and the path there: what was written is read back from it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a location that is not configured, [`Error::Storage`] for one that cannot be opened.
+    pub(super) fn origin(&self, path: &Path) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        if let Some(elsewhere) = self.located().origin(path)? {
+            return Ok(elsewhere);
+        }
+        let origin = self.remote.as_ref().and_then(|stores| stores.origin(&self.url));
+        Ok((origin.unwrap_or_else(|| Arc::clone(&self.store)), path.clone()))
     }
 
     /// The same place through another store.
@@ -127,7 +184,7 @@ impl Root {
 
     /// The object store that holds the database, as the statement that runs sees it.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
-        self.remote.as_ref().and_then(|_| statement_store(&self.url)).unwrap_or_else(|| Arc::clone(&self.store))
+        Arc::new(self.located())
     }
 
     /// The object store through which the files and the log of a table are read and written; paths in it are those of
@@ -146,6 +203,16 @@ impl Root {
     /// Whether the database lies in an object store.
     pub fn is_remote(&self) -> bool {
         self.remote.is_some()
+    }
+
+    /// The store that holds the database, whoever reads, without locations.
+    pub(super) fn own_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// Path of the database in its store.
+    pub(super) fn prefix(&self) -> &Path {
+        &self.prefix
     }
 
     /// URL of the database, ending in `/`.
@@ -285,6 +352,11 @@ impl Root {
 
     /// Removes everything below a table's folder.
     pub async fn remove_folder(&self, name: &str) -> Result<()> {
+        self.remove_folder_and(name, &[]).await
+    }
+
+    /// As [`Self::remove_folder`], and objects elsewhere that are the table's too.
+    pub(super) async fn remove_folder_and(&self, name: &str, elsewhere: &[Path]) -> Result<()> {
         check_table_name(name)?;
         let folder = self.table_path(name);
         let failed = |e| Error::storage(format!("removing {}", self.shown(&folder)), e);
@@ -298,7 +370,8 @@ impl Root {
         for object in &log {
             self.remove(&object.location).await?;
         }
-        self.remove_all(data.into_iter().map(|object| object.location).filter(|path| *path != claim).collect()).await?;
+        let files = data.into_iter().map(|object| object.location).filter(|path| *path != claim);
+        self.remove_all(files.chain(elsewhere.iter().cloned()).collect()).await?;
         self.remove(&claim).await
     }
 

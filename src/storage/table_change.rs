@@ -24,7 +24,7 @@ use object_store::path::Path;
 use serde_json::Value;
 
 use super::delta::{NOTE_KEY, commit_info, delta_error, delta_write_error, load_newest};
-use super::{JointMember, Root};
+use super::{JointMember, Root, location_of};
 use crate::error::{Error, Result};
 
 /// Size at which a file is finished even where its rows belong together.
@@ -79,6 +79,11 @@ impl TableFile {
             remove: view.remove_action(true),
             stats,
         }
+    }
+
+    /// The location where the file lies; `None` for the table's own folder.
+    pub fn location(&self) -> Option<&str> {
+        location_of(&self.path)
     }
 
     /// What the log tells of the values of a column.

@@ -25,4 +25,5 @@ mod server;
 mod slt;
 mod strategy_tables;
 mod support;
+mod tier_moves;
 mod wide_correlation;
