@@ -175,7 +175,8 @@ impl Engine {
                 refuse_stored_parameters(statement)?;
                 let state = self.ctx.state();
                 refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
-                self.run_sql(sql, &statement.text, parameters).await
+                let note = self.dropped_with(sql).await;
+                return Ok(Done { frame: self.run_sql(sql, &statement.text, parameters).await?, note });
             }
         };
         Ok(Done { frame: frame?, note: None })

@@ -10,6 +10,7 @@ mod delta;
 mod dense_claim;
 mod dense_columns;
 mod dense_file;
+mod file_statistics;
 mod joint;
 mod remote;
 mod root;
@@ -27,7 +28,7 @@ pub use delta::{
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
-pub use joint::{JointMember, JointWriter, at_one_state, refuse_pending, undo_abandoned};
+pub use joint::{JointMember, JointWriter, at_one_state, undo_abandoned};
 pub use remote::{QueryStores, RemoteStores};
 pub use root::{DATABASE_FOLDER, Root};
 pub(crate) use scratch::ScratchFile;
