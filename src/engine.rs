@@ -208,18 +208,22 @@ impl Engine {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
             }
-            Command::Heavy => return self.run_heavy(statement).await,
+            Command::Heavy => {
+                let reads = Arc::new(QueryStores::new(&self.stores));
+                return reads.during(self.run_heavy(statement, &reads)).await;
+            }
             Command::Sql(sql) => {
                 refuse_stored_parameters(statement)?;
                 let state = self.ctx.state();
                 refuse_passed_over(sql, statement.position, &|name| state.scalar_functions().contains_key(name))?;
-                self.run_sql(sql, &statement.text, parameters).await
+                let note = self.dropped_with(sql).await;
+                return Ok(Done { frame: self.run_sql(sql, &statement.text, parameters).await?, note });
             }
         };
         Ok(Done { frame: frame?, note: None })
     }
 
-    async fn run_heavy(&self, statement: &Statement) -> Result<Done> {
+    async fn run_heavy(&self, statement: &Statement, reads: &Arc<QueryStores>) -> Result<Done> {
         self.directory.refresh().await?;
         let session = self.heavy_session.over(&self.ctx.state_ref().read(), &self.heavy_tables);
         let outcome = session.run(&statement.text).await.map_err(|error| {
@@ -236,6 +240,10 @@ impl Engine {
             }
         })?;
         let frame = match outcome.rows {
+            Some(rows) if self.stores.has_remote() => {
+                let (state, plan) = rows.into_parts();
+                DataFrame::new(tiers::for_statement(state, reads), plan)
+            }
             Some(rows) => rows,
             None => nothing()?,
         };

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use chrono::DateTime;
+use chrono::{DateTime, SubsecRound};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::ListingTable;
@@ -109,6 +109,7 @@ async fn listed_files(schema: &DirectorySchema, ctx: &SessionContext, name: &str
     for place in table.table_paths() {
         let store = ctx.runtime_env().object_store(place)?;
         let extension = &table.options().file_extension;
+        let is_remote = place.scheme() != "file";
         let listed: Vec<_> = place.list_all_files(&ctx.state(), store.as_ref(), extension).await?.try_collect().await?;
         for object in listed {
             let url = format!("{}{}", place.object_store().as_str(), object.location);
@@ -118,7 +119,8 @@ async fn listed_files(schema: &DirectorySchema, ctx: &SessionContext, name: &str
                 partition: None,
                 rows: None,
                 bytes: object.size,
-                modified_at: object.last_modified.into(),
+                // Below seconds, times of remote stores are the engine's own.
+                modified_at: if is_remote { object.last_modified.trunc_subsecs(0).into() } else { object.last_modified.into() },
             });
         }
     }

@@ -17,9 +17,9 @@ use super::definitions::{DefinitionKind, remove_definition, write_definition};
 use super::directory::{CATALOG, DirectorySchema, SCHEMA, TableKind};
 use crate::config::SECRET_WORDS;
 use crate::error::{Error, Result};
-use crate::ingest::{drop_policy, vacuum_hours};
+use crate::ingest::{policies_with_details, remove_policy, vacuum_hours};
 use crate::storage::{
-    Root, change_properties, delta_error, delta_write_error, landed_change, load_table, refuse_pending, remove_table, restore_table,
+    JointWriter, Root, change_properties, delta_error, delta_write_error, landed_change, load_table, remove_table, restore_table,
     vacuum_table,
 };
 
@@ -195,11 +195,7 @@ async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Re
         kind => kind?,
     };
     match kind {
-        Some(TableKind::Strategies | TableKind::Delta) => {
-            refuse_pending(schema.root(), name).await?;
-            remove_table(schema.root(), name).await?;
-            drop_policy(schema.root(), name).await.map(|_| ())
-        }
+        Some(TableKind::Strategies | TableKind::Delta) => in_turn(schema.root(), drop_managed(schema.root(), name)).await,
         Some(TableKind::External) => remove_definition(schema.root(), DefinitionKind::External, name).await,
         Some(TableKind::View) => Err(Error::Usage(format!("'{name}' is a view: DROP VIEW {name}"))),
         Some(kind @ (TableKind::Files | TableKind::Wide | TableKind::Derived)) => {
@@ -208,6 +204,25 @@ async fn drop_table(schema: &DirectorySchema, name: &str, if_exists: bool) -> Re
         None if if_exists => Ok(()),
         None => Err(plan_datafusion_err!("table '{name}' not found").into()),
     }
+}
+
+/// Does what must not happen beside a change of several tables: waits for the turn of a writer, and gives it back.
+async fn in_turn<T>(root: &Root, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let turn = JointWriter::begin(root).await?;
+    let outcome = work.await;
+    turn.end().await;
+    outcome
+}
+
+/// Removes a table with its retention: that first, so that none is left without its table.
+async fn drop_managed(root: &Root, name: &str) -> Result<()> {
+    if let Some(metrics) = policies_with_details(root, name).await?.first() {
+        return Err(Error::Usage(format!(
+            "'{name}' is a table of details of the retention of '{metrics}'\nhint: ALTER TABLE {metrics} SET RETENTION (details => '...') without '{name}', or ALTER TABLE {metrics} DROP RETENTION, first"
+        )));
+    }
+    remove_policy(root, name).await?;
+    remove_table(root, name).await
 }
 
 async fn drop_view(schema: &DirectorySchema, name: &str, if_exists: bool) -> Result<()> {
@@ -225,22 +240,31 @@ async fn existing_delta(root: &Root, name: &str) -> Result<DeltaTable> {
 
 /// `RESTORE TABLE name TO VERSION AS OF version`: returns the new version.
 pub async fn restore(schema: &DirectorySchema, name: &str, version: u64) -> Result<u64> {
-    let table = existing_delta(schema.root(), name).await?;
-    let newest = table.version().unwrap_or_default();
-    if version >= newest {
-        return Err(Error::Usage(format!("table '{name}' is at version {newest}: RESTORE goes back to an earlier one")));
-    }
-    restore_table(name, table, version).await
+    let root = schema.root();
+    existing_delta(root, name).await?;
+    let restored = async {
+        let table = existing_delta(root, name).await?;
+        let newest = table.version().unwrap_or_default();
+        if version >= newest {
+            return Err(Error::Usage(format!("table '{name}' is at version {newest}: RESTORE goes back to an earlier one")));
+        }
+        restore_table(name, table, version).await
+    };
+    in_turn(root, restored).await
 }
 
 /// `VACUUM name`: removes files that no version of the last `retain_hours` needs; returns their paths. Without hours those of the retention
-/// that names the table hold, else a week.
+/// that names the table hold, else a week. A dry run waits for nobody and writes nothing.
 pub async fn vacuum(schema: &DirectorySchema, name: &str, retain_hours: Option<u32>, dry_run: bool) -> Result<Vec<String>> {
-    refuse_pending(schema.root(), name).await?;
-    let table = existing_delta(schema.root(), name).await?;
-    let hours = match retain_hours {
-        Some(hours) => hours,
-        None => vacuum_hours(schema.root(), name).await?.unwrap_or(DEFAULT_RETAIN_HOURS),
+    let root = schema.root();
+    existing_delta(root, name).await?;
+    let vacuumed = async {
+        let table = existing_delta(root, name).await?;
+        let hours = match retain_hours {
+            Some(hours) => hours,
+            None => vacuum_hours(root, name).await?.unwrap_or(DEFAULT_RETAIN_HOURS),
+        };
+        vacuum_table(root, name, table, Duration::hours(i64::from(hours)), dry_run).await
     };
-    vacuum_table(schema.root(), name, table, Duration::hours(i64::from(hours)), dry_run).await
+    if dry_run { vacuumed.await } else { in_turn(root, vacuumed).await }
 }

@@ -164,8 +164,8 @@ fn by_partition(state: &SessionState, condition: &Expr, schema: &DFSchema, files
 
 /// The value that all rows of each file have in a column, where it is one of the partition.
 fn constants(files: &[TableFile], field: &Field) -> Result<ArrayRef> {
-    let text = |file: &TableFile| match file.range(field.name()) {
-        ColumnRange::Constant(text) => Some(text.to_owned()),
+    let text = |file: &TableFile| match range(file, field.name()) {
+        ColumnRange::Constant(text) => Some(text),
         _ => None,
     };
     let texts: ArrayRef = Arc::new(files.iter().map(text).collect::<StringArray>());
@@ -190,8 +190,12 @@ fn by_bounds(state: &SessionState, condition: &Expr, schema: &DFSchema, (files, 
     Ok(files.iter().enumerate().map(|(place, file)| fate(place, file)).collect())
 }
 
+fn range(file: &TableFile, column: &str) -> ColumnRange {
+    file.ranges(&[column.to_owned()]).pop().unwrap_or(ColumnRange::Unknown)
+}
+
 fn is_without_null(file: &TableFile, column: &str) -> bool {
-    matches!(file.range(column), ColumnRange::Constant(_) | ColumnRange::Between { has_null: false, .. })
+    matches!(range(file, column), ColumnRange::Constant(_) | ColumnRange::Between { has_null: false, .. })
 }
 
 /// The condition as it is computed: simplified, `now()` being now.
@@ -222,7 +226,7 @@ struct ColumnBounds {
 impl Bounds {
     fn of(files: &[TableFile], schema: &Schema) -> Result<Self> {
         let columns = schema.fields().iter().map(|field| Ok((field.name().clone(), ColumnBounds::of(files, field)?)));
-        let rows = files.iter().map(|file| file.rows).collect::<UInt64Array>();
+        let rows = files.iter().map(TableFile::rows).collect::<UInt64Array>();
         Ok(Self { files: files.len(), rows: Arc::new(rows), columns: columns.collect::<Result<_>>()? })
     }
 
@@ -235,12 +239,12 @@ impl ColumnBounds {
     fn of(files: &[TableFile], field: &Field) -> Result<Self> {
         let (mut low, mut high, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
         for file in files {
-            let (min, max, null_count) = match file.range(field.name()) {
-                ColumnRange::Constant(text) => (Some(text.to_owned()), Some(text.to_owned()), Some(0)),
+            let (min, max, null_count) = match range(file, field.name()) {
+                ColumnRange::Constant(text) => (Some(text.clone()), Some(text), Some(0)),
                 ColumnRange::Between { min, max, has_null } => {
                     (min.as_str().map(str::to_owned), max.as_str().map(str::to_owned), (!has_null).then_some(0))
                 }
-                ColumnRange::Null => (None, None, file.rows),
+                ColumnRange::Null => (None, None, file.rows()),
                 ColumnRange::Unknown => (None, None, None),
             };
             low.push(min);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::Statement as SqlStatement;
+use sqlparser::ast::{ObjectType, Statement as Ast};
 
 use super::{Done, Engine, Parameters, bind};
-use crate::catalog::{Command, bind_versions, plan_statement, refuse_passed_over, resolve_relation_arguments};
+use crate::catalog::{Command, bind_versions, parse_table_name, plan_statement, refuse_passed_over, resolve_relation_arguments};
 use crate::error::{Error, Position, Result};
 use crate::ingest::{self, OptionValue, RetentionOptions, RetentionPolicy, RetentionReport, SaveRequest, SaveTurn};
 use crate::storage::{QueryStores, at_one_state};
@@ -80,6 +81,16 @@ impl Engine {
             }
             _ => Err(Error::Internal("a statement of retention was expected".into())),
         }
+    }
+
+    /// What dropping a table takes with it, to be told.
+    pub(super) async fn dropped_with(&self, sql: &SqlStatement) -> Option<String> {
+        let SqlStatement::Statement(ast) = sql else { return None };
+        let Ast::Drop { object_type: ObjectType::Table, names, .. } = ast.as_ref() else { return None };
+        let table = parse_table_name(&names.first()?.to_string()).ok()?;
+        // A damaged policy goes as well.
+        let has_policy = !matches!(ingest::read_policy(self.directory.root(), &table).await, Ok(None));
+        has_policy.then(|| format!("the retention of '{table}' went with it"))
     }
 
     fn told(&self, report: &RetentionReport) -> Result<Done> {

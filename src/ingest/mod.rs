@@ -70,7 +70,8 @@ pub use options::{ConfidenceScale, DateOrder, ImportMode, ImportOptions, ImportR
 pub use report::{ColumnReport, ImportReport, ImportStatus, Issue, IssueCode, Severity};
 pub use retention::{
     Direction, GroupStatistics, OptionValue, RETENTION_OPTIONS, RetentionOption, RetentionOptions, RetentionPolicy, RetentionReport,
-    SaveRequest, SaveTurn, drop_policy, policies, read_policy, retain, set_policy, statistics, vacuum_hours,
+    SaveRequest, SaveTurn, drop_policy, policies, policies_with_details, read_policy, remove_policy, retain, set_policy, statistics,
+    vacuum_hours,
 };
 pub use source::StrategySource;
 pub use strategy_params::{StrategyParam, parse_strategy_params};

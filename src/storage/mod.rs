@@ -10,6 +10,8 @@ mod delta;
 mod dense_claim;
 mod dense_columns;
 mod dense_file;
+mod file_statistics;
+mod identified;
 mod joint;
 mod locations;
 mod log_stores;
@@ -32,7 +34,7 @@ pub use delta::{
 };
 pub use dense_claim::{DenseClaim, created_here};
 pub use dense_file::{DenseFileWriter, DenseGroup, DenseLayout, strategies_per_row_group};
-pub use joint::{JointMember, JointWriter, at_one_state, refuse_pending, undo_abandoned};
+pub use joint::{JointMember, JointWriter, at_one_state, undo_abandoned};
 pub use locations::{HOT, LocatedStore, Locations, check_location_name, location_of, location_url};
 pub use movement::{Moved, Movement, move_files};
 pub use query_stores::QueryStores;

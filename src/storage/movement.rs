@@ -27,7 +27,6 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::delta::{NOTE_KEY, commit_info, delta_error, load_newest, load_table};
-use super::joint::refuse_pending;
 use super::locations::{folder_in_place, location_folder, location_of, table_id_of};
 use super::{HOT, Root};
 use crate::error::{Error, Result};
@@ -78,7 +77,6 @@ struct Copy {
 /// [`Error::Storage`]; then the table is as it was.
 pub async fn move_files(root: &Root, mut movement: Movement<'_>) -> Result<Moved> {
     let name = movement.table;
-    refuse_pending(root, name).await?;
     let table = newest(root, name).await?;
     let mut copies = planned(root, &movement, &table)?;
     if copies.is_empty() {
@@ -227,7 +225,6 @@ async fn commit(root: &Root, movement: &Movement<'_>, mut table: DeltaTable, cop
         if !matches!(error, Error::Conflict(_)) || attempt >= ATTEMPTS {
             return Err(error);
         }
-        refuse_pending(root, name).await?;
         table = newest(root, name).await?;
         let snapshot = table.snapshot().map_err(|e| delta_error(name, e))?;
         let standing: HashSet<String> = snapshot.log_data().iter().map(|view| view.path().into_owned()).collect();

@@ -10,8 +10,7 @@ use object_store_tiers::{ReadFigures, TieredStore};
 use parking_lot::Mutex;
 use url::Url;
 
-use super::VisibleStore;
-use super::remote::{RemoteStores, store_key};
+use super::remote::{RemoteStores, as_files, store_key};
 
 tokio::task_local! {
     /// The stores of the statement that runs.
@@ -82,6 +81,6 @@ impl ObjectStoreRegistry for QueryStores {
             return Ok(self.all.located(url, store, Some(&self.figures)));
         }
         let store = self.scoped(url)?.ok_or_else(|| RemoteStores::missing(url))?;
-        Ok(self.all.located(url, Arc::new(VisibleStore::new(Arc::new(store))), Some(&self.figures)))
+        Ok(self.all.located(url, as_files(url, Arc::new(store)), Some(&self.figures)))
     }
 }

@@ -23,7 +23,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
+use super::identified::IdentifiedStore;
 use super::log_stores::register_log_stores;
+use super::query_stores::{statement_figures, statement_store};
 use super::{DATABASE_FOLDER, LocatedStore, Locations, Root, VisibleStore};
 use crate::config::StoreOptions;
 use crate::error::{Error, Result};
@@ -259,6 +261,11 @@ struct DatabasePlace {
     locations: Arc<Locations>,
 }
 
+/// A remote store as one of files: what is hidden is left out, and versions are told apart.
+pub(super) fn as_files(url: &Url, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    Arc::new(VisibleStore::new(Arc::new(IdentifiedStore::new(store, &store_key(url)))))
+}
+
 /// A remote store that was opened.
 #[derive(Debug)]
 struct OpenedStore {
@@ -415,12 +422,17 @@ impl ObjectStoreRegistry for RemoteStores {
     }
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        // What a statement is planned by, it sees as it will when it runs.
+        let figures = statement_figures();
         // Those of this machine, and what a program has registered itself.
         if let Ok(store) = self.known.get_store(url) {
-            return Ok(self.located(url, store, None));
+            return Ok(self.located(url, store, figures.as_ref()));
         }
-        let store = self.open(url)?.ok_or_else(|| Self::missing(url))?;
-        Ok(self.located(url, Arc::new(VisibleStore::new(Arc::new(store))), None))
+        let store = match statement_store(url) {
+            Some(store) => store,
+            None => Arc::new(self.open(url)?.ok_or_else(|| Self::missing(url))?),
+        };
+        Ok(self.located(url, as_files(url, store), figures.as_ref()))
     }
 }
 

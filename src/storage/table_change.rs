@@ -1,7 +1,7 @@
 //! A change of a Delta table of any columns that is being prepared: files are written, read back, and then committed, alone or together
 //! with other tables.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use deltalake::kernel::{Action, Add, LogicalFileView, Remove};
+use deltalake::kernel::{Action, Add, LogicalFileView};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableError};
@@ -24,6 +24,7 @@ use object_store::path::Path;
 use serde_json::Value;
 
 use super::delta::{NOTE_KEY, commit_info, delta_error, delta_write_error, load_newest};
+use super::file_statistics::FileStatistics;
 use super::{JointMember, Root, location_of};
 use crate::error::{Error, Result};
 
@@ -35,50 +36,44 @@ const ZSTD_LEVEL: i32 = 3;
 const HASH_SEED: u64 = 0x5EED;
 
 /// One data file of a table version, as the log tells it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TableFile {
     /// Path below the table's folder.
     pub path: String,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Rows, where the log tells.
-    pub rows: Option<u64>,
-    partition: HashMap<String, Option<String>>,
-    stats: Value,
-    remove: Remove,
+    view: LogicalFileView,
+}
+
+impl fmt::Debug for TableFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableFile").field("path", &self.path).field("size_bytes", &self.size_bytes).finish_non_exhaustive()
+    }
 }
 
 /// What the log tells of a column's values in a file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ColumnRange<'a> {
+pub enum ColumnRange {
     /// Nothing: any value may occur.
     Unknown,
     /// One value for all rows, as text.
-    Constant(&'a str),
+    Constant(String),
     /// NULL in all rows.
     Null,
     /// Values between two bounds, and perhaps NULL.
     Between {
         /// Not above the smallest value.
-        min: &'a Value,
+        min: Value,
         /// Not below the largest value.
-        max: &'a Value,
+        max: Value,
         /// Whether NULL may occur.
         has_null: bool,
     },
 }
 
 impl TableFile {
-    fn of_view(view: &LogicalFileView) -> Self {
-        let stats: Value = view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null);
-        Self {
-            path: view.path().into_owned(),
-            size_bytes: view.size().unsigned_abs(),
-            rows: stats["numRecords"].as_u64(),
-            partition: view.partition_values_map(),
-            remove: view.remove_action(true),
-            stats,
-        }
+    fn of_view(view: LogicalFileView) -> Self {
+        Self { path: view.path().into_owned(), size_bytes: view.size().unsigned_abs(), view }
     }
 
     /// The location where the file lies; `None` for the table's own folder.
@@ -86,21 +81,28 @@ impl TableFile {
         location_of(&self.path)
     }
 
-    /// What the log tells of the values of a column.
-    pub fn range(&self, column: &str) -> ColumnRange<'_> {
-        match self.partition.get(column) {
-            Some(Some(value)) if !value.is_empty() => return ColumnRange::Constant(value),
+    /// Rows, where the log tells.
+    pub fn rows(&self) -> Option<u64> {
+        self.view.num_records().map(|rows| rows as u64)
+    }
+
+    /// What the log tells of the values of some columns, in their order.
+    pub fn ranges(&self, columns: &[String]) -> Vec<ColumnRange> {
+        let partition = self.view.partition_values_map();
+        let of_partition = |column: &String| match partition.get(column)? {
+            Some(value) if !value.is_empty() => Some(ColumnRange::Constant(value.clone())),
             // The format writes an empty text as NULL.
-            Some(_) => return ColumnRange::Null,
-            None => {}
+            _ => Some(ColumnRange::Null),
+        };
+        let mut ranges: Vec<_> = columns.iter().map(of_partition).collect();
+        if ranges.iter().any(Option::is_none) {
+            let text = self.view.stats().unwrap_or_default();
+            let stats = FileStatistics::read(&text, columns);
+            for (range, column) in ranges.iter_mut().zip(columns).filter(|(range, _)| range.is_none()) {
+                *range = Some(stats.range(column));
+            }
         }
-        let (min, max) = (&self.stats["minValues"][column], &self.stats["maxValues"][column]);
-        let nulls = self.stats["nullCount"][column].as_u64();
-        match (min.is_null() || max.is_null(), nulls) {
-            (true, Some(nulls)) if Some(nulls) == self.rows => ColumnRange::Null,
-            (true, _) => ColumnRange::Unknown,
-            (false, nulls) => ColumnRange::Between { min, max, has_null: nulls != Some(0) },
-        }
+        ranges.into_iter().flatten().collect()
     }
 }
 
@@ -122,7 +124,7 @@ pub async fn scan_files(name: &str, table: &DeltaTable, files: &[TableFile], fil
 /// Data files of a table version, in order of their paths.
 pub fn table_files(name: &str, table: &DeltaTable) -> Result<Vec<TableFile>> {
     let snapshot = table.snapshot().map_err(|e| delta_error(name, e))?;
-    let mut files: Vec<_> = snapshot.log_data().iter().map(|view| TableFile::of_view(&view)).collect();
+    let mut files: Vec<_> = snapshot.log_data().iter().map(TableFile::of_view).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
@@ -256,18 +258,6 @@ impl TableChange {
         )))
     }
 
-    /// Removes what was written.
-    pub async fn abandon(self) -> Result<()> {
-        for add in &self.added {
-            let path = self.file_path(&add.path)?;
-            self.root.remove(&path).await?;
-            let parts: Vec<_> = path.parts().collect();
-            let folder: Path = parts[..parts.len().saturating_sub(1)].iter().cloned().collect();
-            self.root.prune(&folder);
-        }
-        Ok(())
-    }
-
     /// The place of a file of the table: the log tells the names as they are in the store.
     fn file_path(&self, file: &str) -> Result<Path> {
         let text = format!("{}/{file}", self.root.table_path(&self.name));
@@ -277,7 +267,7 @@ impl TableChange {
     async fn try_commit(&self, note: Value) -> Result<u64, DeltaTableError> {
         let state = self.base.snapshot()?;
         let adds = self.added.iter().cloned().map(Action::Add);
-        let removes = self.removed.iter().map(|file| Action::Remove(file.remove.clone()));
+        let removes = self.removed.iter().map(|file| Action::Remove(file.view.remove_action(true)));
         let mode = if self.removed.is_empty() { SaveMode::Append } else { SaveMode::Overwrite };
         let columns = state.metadata().partition_columns().to_vec();
         let partition_by = (!columns.is_empty()).then_some(columns);
@@ -339,6 +329,17 @@ impl JointMember for TableChange {
                 _ => Err(delta_error(&self.name, error)),
             },
         }
+    }
+
+    async fn abandon(&self) -> Result<()> {
+        for add in &self.added {
+            let path = self.file_path(&add.path)?;
+            self.root.remove(&path).await?;
+            let parts: Vec<_> = path.parts().collect();
+            let folder: Path = parts[..parts.len().saturating_sub(1)].iter().cloned().collect();
+            self.root.prune(&folder);
+        }
+        Ok(())
     }
 }
 

@@ -7,10 +7,11 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, SortExpr};
-use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use object_store::path::Path;
 
+use super::Place;
 use super::json_size::add_json_sizes;
 use super::keys::{KeyMap, ident};
 use super::ranking::{Kept, Ranking};
@@ -18,7 +19,7 @@ use super::staging::{Groups, Staged};
 use super::subject::{OpenTable, Subject};
 use super::writing::{abandon_after, cut_between_groups, written};
 use crate::error::{Error, Result};
-use crate::storage::{Root, TableChange, TableFile};
+use crate::storage::{TableChange, TableFile};
 
 /// Column that tells the file of a row.
 const FILE: &str = "__file";
@@ -58,6 +59,19 @@ pub(super) struct Detail<'a> {
     pub(super) incoming: &'a Staged,
 }
 
+/// What is found out of the strategies of the groups: who is kept, and who has details and is not.
+pub(super) struct Findings<'a> {
+    pub(super) ranking: &'a mut Ranking,
+    pub(super) unkept: &'a mut KeyMap<Unkept>,
+}
+
+/// Who is kept and who is not, when all is found out.
+#[derive(Clone, Copy)]
+pub(super) struct Decided<'a> {
+    pub(super) kept: &'a Arc<KeyMap<Kept>>,
+    pub(super) unkept: &'a Arc<KeyMap<Unkept>>,
+}
+
 /// The details of one table as they are.
 pub(super) struct Survey {
     /// Whether the table is the first of the policy's details.
@@ -68,19 +82,14 @@ pub(super) struct Survey {
 }
 
 /// Looks at the keys of a table of details: notes which of the kept strategies have any, and which have some and are not kept.
-pub(super) async fn survey(
-    ctx: &SessionContext,
-    subject: &Subject,
-    detail: Detail<'_>,
-    touched: &Groups,
-    (ranking, unkept): (&mut Ranking, &mut KeyMap<Unkept>),
-) -> Result<Survey> {
-    let files = subject.files_of(detail.table, touched);
-    let is_first = subject.policy.details.first() == Some(&detail.table.name);
+pub(super) async fn survey(place: Place<'_>, detail: Detail<'_>, touched: &Groups, findings: &mut Findings<'_>) -> Result<Survey> {
+    let files = place.subject.files_of(detail.table, touched);
+    let is_first = place.subject.policy.details.first() == Some(&detail.table.name);
     let mut survey = Survey { is_first, figures: vec![FileFigures::default(); files.len()], files, unkept: vec![] };
     if !survey.files.is_empty() {
-        survey.read(ctx, subject, detail, (ranking, unkept)).await?;
+        survey.read(place, detail, findings).await?;
     }
+    let Findings { ranking, unkept } = findings;
     for (key, rows) in detail.incoming.keys.iter() {
         match ranking.kept.get_mut(key) {
             Some(kept) => {
@@ -105,13 +114,9 @@ fn entry(unkept: &mut KeyMap<Unkept>, key: Box<[u8]>) -> Result<&mut Unkept> {
 }
 
 impl Survey {
-    async fn read(
-        &mut self,
-        ctx: &SessionContext,
-        subject: &Subject,
-        detail: Detail<'_>,
-        (ranking, unkept): (&mut Ranking, &mut KeyMap<Unkept>),
-    ) -> Result<()> {
+    async fn read(&mut self, place: Place<'_>, detail: Detail<'_>, findings: &mut Findings<'_>) -> Result<()> {
+        let Place { ctx, subject, .. } = place;
+        let Findings { ranking, unkept } = findings;
         let mut columns: Vec<Expr> = subject.policy.keys.iter().map(|name| ident(name)).collect();
         columns.push(ident(FILE));
         let mut stream = detail.table.scan(ctx, &self.files, Some(FILE)).await?.select(columns)?.execute_stream().await?;
@@ -164,18 +169,18 @@ impl Survey {
     /// Writes the files anew that hold rows to go, and what comes in; `None` where nothing changes.
     pub(super) async fn write(
         &self,
-        ctx: &SessionContext,
-        (subject, root): (&Subject, &Root),
+        place: Place<'_>,
         detail: Detail<'_>,
         ranking: &mut Ranking,
-        (kept, unkept): (&Arc<KeyMap<Kept>>, &Arc<KeyMap<Unkept>>),
+        decided: Decided<'_>,
     ) -> Result<Option<TableChange>> {
+        let Place { root, subject, .. } = place;
         let Detail { table, incoming } = detail;
-        let rewritten = self.rewritten(unkept);
+        let rewritten = self.rewritten(decided.unkept);
         let files: Vec<TableFile> = rewritten.iter().map(|(file, _)| file.clone()).collect();
-        let coming: u64 = incoming.keys.iter().filter(|(key, _)| kept.get(key).is_some()).map(|(_, rows)| rows).sum();
+        let coming: u64 = incoming.keys.iter().filter(|(key, _)| decided.kept.get(key).is_some()).map(|(_, rows)| rows).sum();
         let expected = rewritten.iter().map(|(_, staying)| staying).sum::<u64>() + coming;
-        let fates = self.fates(ctx, subject, detail, (&files, kept, unkept)).await?;
+        let fates = fates(place, detail, &files, decided).await?;
         for rows in fates.dropped {
             add_json_sizes(subject, rows, ranking).await?;
         }
@@ -200,29 +205,25 @@ impl Survey {
         }
         Ok(Some(change))
     }
+}
 
-    /// The rows of `files` and those that come in, by what becomes of them.
-    async fn fates(
-        &self,
-        ctx: &SessionContext,
-        subject: &Subject,
-        Detail { table, incoming }: Detail<'_>,
-        (files, kept, unkept): (&[TableFile], &Arc<KeyMap<Kept>>, &Arc<KeyMap<Unkept>>),
-    ) -> Result<Fates> {
-        let mut fates = Fates::default();
-        let is_unkept = subject.keys.is_among("retention_dropped", unkept, |strategy| strategy.group.is_some());
-        if !files.is_empty() {
-            let is_replaced = subject.keys.is_among("retention_replaced", &incoming.keys, |_| true);
-            let stored = table.scan(ctx, files, None).await?;
-            fates.dropped.push(stored.clone().filter(is_unkept.clone().and(is_replaced.clone().is_not_true()))?);
-            fates.staying.push(stored.filter(is_unkept.clone().or(is_replaced).is_not_true())?);
-        }
-        if let Some(incoming) = incoming.frame() {
-            fates.dropped.push(incoming.clone().filter(is_unkept)?);
-            fates.staying.push(incoming.filter(subject.keys.is_among("retention_kept", kept, |_| true))?);
-        }
-        Ok(fates)
+/// The rows of `files` and those that come in, by what becomes of them.
+async fn fates(place: Place<'_>, detail: Detail<'_>, files: &[TableFile], decided: Decided<'_>) -> Result<Fates> {
+    let Detail { table, incoming } = detail;
+    let keys = &place.subject.keys;
+    let mut fates = Fates::default();
+    let is_unkept = keys.is_among("retention_dropped", decided.unkept, |strategy| strategy.group.is_some());
+    if !files.is_empty() {
+        let is_replaced = keys.is_among("retention_replaced", &incoming.keys, |_| true);
+        let stored = table.scan(place.ctx, files, None).await?;
+        fates.dropped.push(stored.clone().filter(is_unkept.clone().and(is_replaced.clone().is_not_true()))?);
+        fates.staying.push(stored.filter(is_unkept.clone().or(is_replaced).is_not_true())?);
     }
+    if let Some(incoming) = incoming.frame() {
+        fates.dropped.push(incoming.clone().filter(is_unkept)?);
+        fates.staying.push(incoming.filter(keys.is_among("retention_kept", decided.kept, |_| true))?);
+    }
+    Ok(fates)
 }
 
 /// Rows by what becomes of them.
@@ -249,9 +250,10 @@ fn order(subject: &Subject, table: &OpenTable) -> Vec<SortExpr> {
 pub(super) async fn find_metrics(
     subject: &Subject,
     metrics: DataFrame,
-    ranking: &mut Ranking,
-    (unkept, details): (&mut KeyMap<Unkept>, &[Detail<'_>]),
+    findings: &mut Findings<'_>,
+    details: &[Detail<'_>],
 ) -> Result<u64> {
+    let Findings { ranking, unkept } = findings;
     if unkept.is_empty() {
         return Ok(0);
     }

@@ -168,6 +168,17 @@ impl<V> KeyMap<V> {
         self.map.is_empty()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Forgets all keys and gives their memory back.
+    pub(super) fn clear(&mut self) {
+        self.map = HashMap::new();
+        self.reservation.free();
+    }
+
     /// The values, in no order.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         self.map.values()

@@ -8,13 +8,14 @@ use datafusion::logical_expr::{Expr, cast as cast_to};
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
 
+use super::Place;
 use super::keys::{KeyMap, ident};
-use super::ranking::{Kept, Ranking};
+use super::ranking::{Kept, Ranking, two_rows};
 use super::staging::{Groups, Staged};
 use super::subject::{OpenTable, RANK, Subject, TRADES_KEPT};
-use super::writing::{pieces, written};
+use super::writing::{abandon_after, pieces, written};
 use crate::error::{Error, Result};
-use crate::storage::{Root, TableChange, TableFile, TableWriter};
+use crate::storage::{TableChange, TableFile, TableWriter};
 
 /// Rows of metrics after which a file ends where its group does.
 const FILE_ROWS: u64 = 16_384;
@@ -36,100 +37,131 @@ pub(super) struct MetricsAfter<'a> {
     files: Vec<TableFile>,
 }
 
+/// Groups that are written with their ranks.
+#[derive(Clone, Copy)]
+pub(super) struct Ranked<'a> {
+    pub(super) groups: &'a Groups,
+    pub(super) ranking: &'a Ranking,
+    pub(super) kept: &'a KeyMap<Kept>,
+}
+
 impl<'a> MetricsAfter<'a> {
     /// The rows in files that may hold the groups.
     pub(super) fn new(subject: &'a Subject, incoming: &'a Staged, groups: &Groups) -> Self {
         Self { subject, incoming, files: subject.files_of(&subject.metrics, groups) }
     }
 
-    /// Stored rows that stay.
-    async fn staying(&self, ctx: &SessionContext) -> Result<DataFrame> {
+    /// Stored rows whose strategies come in.
+    async fn replaced_rows(&self, ctx: &SessionContext) -> Result<DataFrame> {
+        let stored = self.subject.metrics.scan(ctx, &self.files, None).await?;
+        Ok(stored.filter(self.subject.keys.is_among("retention_saved", &self.incoming.keys, |_| true))?)
+    }
+
+    /// All rows of the files, and those that come in, each strategy once.
+    async fn all(&self, ctx: &SessionContext) -> Result<DataFrame> {
         let metrics = &self.subject.metrics;
         let stored = metrics.conformed(metrics.scan(ctx, &self.files, None).await?)?;
-        if self.incoming.keys.is_empty() {
-            return Ok(stored);
-        }
-        Ok(stored.filter(self.subject.keys.is_among("retention_saved", &self.incoming.keys, |_| true).is_not_true())?)
+        let Some(incoming) = self.incoming.frame() else { return Ok(stored) };
+        let is_saved = self.subject.keys.is_among("retention_saved", &self.incoming.keys, |_| true);
+        Ok(stored.filter(is_saved.is_not_true())?.union(metrics.conformed(incoming)?)?)
     }
 
     /// All rows of the groups.
     pub(super) async fn of_groups(&self, ctx: &SessionContext, groups: &Arc<Groups>) -> Result<DataFrame> {
-        let staying = self.staying(ctx).await?.filter(self.subject.group.is_among("retention_group", groups, |_| true))?;
-        match self.incoming.frame() {
-            Some(incoming) => Ok(staying.union(self.subject.metrics.conformed(incoming)?)?),
-            None => Ok(staying),
+        Ok(self.all(ctx).await?.filter(self.subject.group.is_among("retention_group", groups, |_| true))?)
+    }
+
+    /// Strategies that come in and are stored already.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where one of them is stored twice, naming the first by key.
+    pub(super) async fn count_replaced(&self, ctx: &SessionContext) -> Result<u64> {
+        if self.incoming.keys.is_empty() || self.files.is_empty() {
+            return Ok(0);
+        }
+        let columns: Vec<Expr> = self.subject.policy.keys.iter().map(|name| ident(name)).collect();
+        let mut stream = self.replaced_rows(ctx).await?.select(columns)?.execute_stream().await?;
+        let mut seen: KeyMap<()> = KeyMap::new(ctx);
+        let mut twice: Option<(Box<[u8]>, String)> = None;
+        while let Some(batch) = stream.next().await.transpose()? {
+            for (row, key) in self.subject.keys.encode(&batch)?.into_iter().enumerate() {
+                if seen.insert(key.clone(), ())?.is_some() && twice.as_ref().is_none_or(|(first, _)| key < *first) {
+                    twice = Some((key, self.subject.keys.shown(&batch, row)));
+                }
+            }
+        }
+        match twice {
+            Some((_, shown)) => Err(two_rows(self.subject, &shown)),
+            None => Ok(seen.len() as u64),
         }
     }
 
-    /// Writes the files anew, the groups with their ranks and the other rows of the files as they are.
+    /// Rows of the files, as the log tells, or counted where it does not.
+    async fn count_stored(&self, ctx: &SessionContext) -> Result<u64> {
+        match self.files.iter().map(TableFile::rows).sum::<Option<u64>>() {
+            Some(rows) => Ok(rows),
+            None => Ok(self.subject.metrics.scan(ctx, &self.files, None).await?.count().await? as u64),
+        }
+    }
+
+    /// Writes the files anew, the groups with their ranks and the other rows of the files as they are: all sorted by group, and cut between
+    /// groups. Of the stored rows `replaced` are replaced.
     ///
     /// # Errors
     /// [`Error::Verification`] when not every row came through.
-    pub(super) async fn write(
-        &self,
-        ctx: &SessionContext,
-        root: &Root,
-        (groups, ranking): (&Arc<Groups>, &Ranking),
-        kept: &KeyMap<Kept>,
-    ) -> Result<TableChange> {
+    pub(super) async fn write(&self, place: Place<'_>, ranked: Ranked<'_>, replaced: u64) -> Result<TableChange> {
+        let Place { ctx, root, .. } = place;
         let metrics = &self.subject.metrics;
+        let expected = self.count_stored(ctx).await? + self.incoming.count - replaced;
         let mut change = TableChange::of(root, &metrics.name, metrics.delta.clone())?;
-        let is_ranked = self.subject.group.is_among("retention_group", groups, |_| true);
-        let others = self.staying(ctx).await?.filter(is_ranked.is_not_true())?;
-        let ranked = self.of_groups(ctx, groups).await?.sort(self.subject.rank_order()?)?;
+        let rows = self.all(ctx).await?.sort(self.subject.rank_order()?)?;
+        let mut in_groups = 0;
         let outcome = written(&mut change, async |writer| {
-            let others = append_all(others, writer).await?;
-            writer.cut().await?;
-            let ranked = self.append_ranked(ranked, kept, writer).await?;
-            tracing::debug!(table = metrics.name, others, ranked, "metrics written");
+            in_groups = self.append(rows, ranked, writer).await?;
             Ok(())
         });
         if let Err(error) = outcome.await {
-            return super::writing::abandon_after(vec![change], error).await;
+            return abandon_after(vec![change], error).await;
         }
-        let strategies = |group: &[u8]| ranking.places.get(group).map_or(0, |&place| ranking.groups[place].strategies);
-        let in_groups: u64 = groups.iter().map(|(group, _)| strategies(group)).sum();
-        let expected = self.count_others(ctx, groups).await? + in_groups;
-        if change.written_rows() != expected {
-            let rows = change.written_rows();
-            let message =
-                format!("table '{}': {rows} rows were to be written, {expected} were counted; nothing was committed", metrics.name);
-            return super::writing::abandon_after(vec![change], Error::Verification(message)).await;
+        let strategies = |group: &[u8]| ranked.ranking.places.get(group).map_or(0, |&place| ranked.ranking.groups[place].strategies);
+        let counted: u64 = ranked.groups.iter().map(|(group, _)| strategies(group)).sum();
+        if (change.written_rows(), in_groups) != (expected, counted) {
+            let message = format!(
+                "table '{}': {} rows were to be written, {in_groups} of them with a rank, and {expected} and {counted} were counted; nothing was committed",
+                metrics.name,
+                change.written_rows()
+            );
+            return abandon_after(vec![change], Error::Verification(message)).await;
         }
         self.files.iter().for_each(|file| change.remove(file.clone()));
         Ok(change)
     }
 
-    /// Stored rows of other groups in the same files, from the log and a count of the groups' own.
-    async fn count_others(&self, ctx: &SessionContext, groups: &Arc<Groups>) -> Result<u64> {
-        if self.files.is_empty() {
-            return Ok(0);
-        }
-        let metrics = &self.subject.metrics;
-        let stored = metrics.scan(ctx, &self.files, None).await?;
-        let is_ranked = self.subject.group.is_among("retention_group", groups, |_| true);
-        Ok(stored.filter(is_ranked.is_not_true())?.count().await? as u64)
-    }
-
-    async fn append_ranked(&self, ranked: DataFrame, kept: &KeyMap<Kept>, writer: &mut TableWriter) -> Result<u64> {
-        let mut stream = ranked.execute_stream().await?;
+    /// Appends rows that are sorted by rank; gives the number of those that got a rank.
+    async fn append(&self, sorted: DataFrame, ranked: Ranked<'_>, writer: &mut TableWriter) -> Result<u64> {
+        let mut stream = sorted.execute_stream().await?;
         let mut group: Option<Box<[u8]>> = None;
-        let mut rank = 0;
-        let mut rows = 0;
+        let (mut is_ranked, mut rank, mut count) = (false, 0, 0);
         while let Some(batch) = stream.next().await.transpose()? {
             for (key, piece) in pieces(self.subject, &batch)? {
                 if group.as_ref() != Some(&key) {
-                    if writer.open_rows() >= FILE_ROWS {
+                    let was_ranked = std::mem::replace(&mut is_ranked, ranked.groups.get(&key).is_some());
+                    // Groups that are saved again have files of their own soon, and pull no others with them.
+                    if writer.open_rows() >= FILE_ROWS || was_ranked != is_ranked {
                         writer.cut().await?;
                     }
                     (group, rank) = (Some(key), 0);
                 }
-                writer.append(&self.ranked(&piece, rank, kept)?).await?;
+                if !is_ranked {
+                    writer.append(&piece).await?;
+                    continue;
+                }
+                writer.append(&self.ranked(&piece, rank, ranked.kept)?).await?;
                 rank += piece.num_rows() as i32;
-                rows += piece.num_rows() as u64;
+                count += piece.num_rows() as u64;
             }
         }
-        Ok(rows)
+        Ok(count)
     }
 
     /// Rows of one group in the order of their ranks, of which `before` come before them.
@@ -146,14 +178,4 @@ impl<'a> MetricsAfter<'a> {
         put(TRADES_KEPT, Arc::new(says))?;
         RecordBatch::try_new(rows.schema(), columns).map_err(fits)
     }
-}
-
-async fn append_all(rows: DataFrame, writer: &mut TableWriter) -> Result<u64> {
-    let mut stream = rows.execute_stream().await?;
-    let mut count = 0;
-    while let Some(batch) = stream.next().await.transpose()? {
-        count += batch.num_rows() as u64;
-        writer.append(&batch).await?;
-    }
-    Ok(count)
 }

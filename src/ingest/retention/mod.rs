@@ -15,9 +15,12 @@
 //! In memory are the keys of what comes in and of what is kept; rows stream, and sorts spill.
 
 mod details;
+mod exact_cast;
+mod group_index;
 mod json_size;
 mod keys;
 mod metrics;
+mod note;
 mod policy;
 mod ranking;
 mod report;
@@ -33,15 +36,15 @@ use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::error::{Error, Result};
 use crate::storage::{JointMember, JointWriter, Root, TableChange, at_one_state};
-use details::{Detail, Survey, Unkept, find_metrics, survey};
+use details::{Decided, Detail, Findings, Survey, Unkept, find_metrics, survey};
 use keys::KeyMap;
-use metrics::MetricsAfter;
+use metrics::{MetricsAfter, Ranked};
 use policy::write_policy;
 pub use policy::{Direction, OptionValue, RETENTION_OPTIONS, RetentionOption, RetentionOptions, RetentionPolicy};
-pub use policy::{drop_policy, policies, read_policy, vacuum_hours};
-use ranking::{Kept, Ranking, Reason, rank};
+pub use policy::{drop_policy, policies, policies_with_details, read_policy, remove_policy, vacuum_hours};
+use ranking::{Ranking, Reason, rank};
 pub use report::RetentionReport;
-use staging::{Groups, Staged};
+use staging::{Destination, Groups, Staged};
 pub use statistics::{GroupStatistics, statistics};
 use subject::Subject;
 use writing::abandon_after;
@@ -55,16 +58,40 @@ pub struct SaveRequest {
     pub details: Vec<(String, DataFrame)>,
 }
 
-/// Sets the policy of a metrics table, or changes what is said of it.
+/// Where a save is at work: the session, the database, and the tables with their policy.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    ctx: &'a SessionContext,
+    root: &'a Root,
+    subject: &'a Subject,
+}
+
+/// Sets the policy of a metrics table, or changes what is said of it. It is read and written in the turn of a writer, so that of two
+/// changes at the same time both hold.
 ///
 /// # Errors
-/// [`Error::Usage`] where tables or columns do not fit, naming them.
+/// [`Error::Usage`] where tables or columns do not fit, naming them; [`Error::Conflict`] when another writer takes longer than a minute.
 pub async fn set_policy(ctx: &SessionContext, root: &Root, table: &str, options: RetentionOptions) -> Result<RetentionPolicy> {
+    // What cannot be is refused before anything is made.
+    said_policy(ctx, root, table, options.clone()).await?;
+    let turn = JointWriter::begin(root).await?;
+    let outcome = change_policy(ctx, root, table, options).await;
+    turn.end().await;
+    outcome
+}
+
+/// As [`set_policy`], by who has the turn.
+async fn change_policy(ctx: &SessionContext, root: &Root, table: &str, options: RetentionOptions) -> Result<RetentionPolicy> {
+    let policy = said_policy(ctx, root, table, options).await?;
+    write_policy(root, table, &policy).await?;
+    Ok(policy)
+}
+
+/// The policy there is with what is said of it, found to fit the tables.
+async fn said_policy(ctx: &SessionContext, root: &Root, table: &str, options: RetentionOptions) -> Result<RetentionPolicy> {
     let before = read_policy(root, table).await?;
     let draft = options.over(table, before.as_ref())?;
-    let subject = at_one_state(root, Subject::of_draft(ctx, root, table, draft)).await?;
-    write_policy(root, table, &subject.policy).await?;
-    Ok(subject.policy)
+    Ok(at_one_state(root, Subject::of_draft(ctx, root, table, draft)).await?.policy)
 }
 
 /// Ranks all strategies of a metrics table and drops the details of those that the policy does not keep; with `top` that number becomes
@@ -78,17 +105,17 @@ pub async fn retain(ctx: &SessionContext, root: &Root, table: &str, top: Option<
         policy.top = top.unwrap_or(policy.top);
         let planned = async {
             let subject = Subject::open(ctx, root, table, policy).await?;
-            Ok(Work::of_all(ctx, &subject).await?.plan(ctx).await?.report(true))
+            Work::of_all(Place { ctx, root, subject: &subject }).plan().await?.report(true)
         };
         return at_one_state(root, planned).await;
     }
-    if let Some(top) = top {
-        policy = set_policy(ctx, root, table, RetentionOptions::top(top)).await?;
-    }
     let writer = JointWriter::begin(root).await?;
+    policy = match top {
+        Some(top) => change_policy(ctx, root, table, RetentionOptions::top(top)).await?,
+        None => known_policy(root, table).await?,
+    };
     let subject = Subject::open(ctx, root, table, policy).await?;
-    let work = Work::of_all(ctx, &subject).await?;
-    work.plan(ctx).await?.carry_out(ctx, root, writer).await
+    Work::of_all(Place { ctx, root, subject: &subject }).plan().await?.carry_out(writer).await
 }
 
 /// The turn of one save: no other writer of several tables is at work until it is over.
@@ -105,8 +132,10 @@ impl SaveTurn {
     /// # Errors
     /// [`Error::Usage`] without a policy, [`Error::Conflict`] when another writer takes longer than a minute.
     pub async fn begin(ctx: &SessionContext, root: &Root, table: &str) -> Result<Self> {
-        let policy = known_policy(root, table).await?;
+        // Without a policy nothing is made, not even a database.
+        known_policy(root, table).await?;
         let writer = JointWriter::begin(root).await?;
+        let policy = known_policy(root, table).await?;
         Ok(Self { writer, subject: Subject::open(ctx, root, table, policy).await? })
     }
 
@@ -128,8 +157,8 @@ impl SaveTurn {
                 return Err(Error::Usage(format!("rows for '{name}' are given twice")));
             }
         }
-        let work = Work::of_request(ctx, &self.subject, request).await?;
-        work.plan(ctx).await?.carry_out(ctx, root, self.writer).await
+        let work = Work::of_request(Place { ctx, root, subject: &self.subject }, request).await?;
+        work.plan().await?.carry_out(self.writer).await
     }
 }
 
@@ -143,60 +172,73 @@ async fn known_policy(root: &Root, table: &str) -> Result<RetentionPolicy> {
 
 /// What is to be done: what comes in, and the groups it touches; without any, all groups.
 struct Work<'a> {
-    subject: &'a Subject,
+    place: Place<'a>,
     metrics: Staged,
     details: Vec<Staged>,
     touched: Option<Groups>,
 }
 
 impl<'a> Work<'a> {
-    async fn of_all(ctx: &SessionContext, subject: &'a Subject) -> Result<Self> {
-        let details = subject.details.iter().map(|_| Staged::none(ctx)).collect();
-        Ok(Self { subject, metrics: Staged::none(ctx), details, touched: None })
+    fn of_all(place: Place<'a>) -> Self {
+        let details = place.subject.details.iter().map(|_| Staged::none(place.ctx)).collect();
+        Self { place, metrics: Staged::none(place.ctx), details, touched: None }
     }
 
-    async fn of_request(ctx: &SessionContext, subject: &'a Subject, request: SaveRequest) -> Result<Self> {
+    async fn of_request(place: Place<'a>, request: SaveRequest) -> Result<Self> {
+        let Place { ctx, subject, .. } = place;
         let mut touched = KeyMap::new(ctx);
         let metrics = match request.metrics {
-            Some(rows) => Staged::read(ctx, subject, (&subject.metrics, true), rows, &mut touched).await?,
+            Some(rows) => {
+                let destination = Destination { subject, table: &subject.metrics, holds_metrics: true };
+                Staged::read(ctx, destination, rows, &mut touched).await?
+            }
             None => Staged::none(ctx),
         };
         let mut given: BTreeMap<String, DataFrame> = request.details.into_iter().collect();
         let mut details = Vec::new();
         for table in &subject.details {
             details.push(match given.remove(&table.name) {
-                Some(rows) => Staged::read(ctx, subject, (table, false), rows, &mut touched).await?,
+                Some(rows) => Staged::read(ctx, Destination { subject, table, holds_metrics: false }, rows, &mut touched).await?,
                 None => Staged::none(ctx),
             });
         }
-        Ok(Self { subject, metrics, details, touched: Some(touched) })
+        Ok(Self { place, metrics, details, touched: Some(touched) })
     }
 
     /// Ranks the strategies and finds out what becomes of their details.
-    async fn plan(self, ctx: &SessionContext) -> Result<Plan<'a>> {
-        let Self { subject, metrics, details, touched } = self;
-        let (touched, mut ranking) = match touched {
+    async fn plan(self) -> Result<Plan<'a>> {
+        let Self { place, metrics, details, touched } = self;
+        let Place { ctx, subject, .. } = place;
+        let (touched, mut ranking, replaced) = match touched {
             Some(touched) => {
                 let touched = Arc::new(touched);
-                let rows = MetricsAfter::new(subject, &metrics, &touched).of_groups(ctx, &touched).await?;
-                (touched, rank(ctx, subject, rows).await?)
+                let after = MetricsAfter::new(subject, &metrics, &touched);
+                let replaced = after.count_replaced(ctx).await?;
+                let ranking = rank(ctx, subject, after.of_groups(ctx, &touched).await?).await?;
+                (touched, ranking, replaced)
             }
             None => {
                 let rows = subject.metrics.scan(ctx, &subject.metrics.files, None).await?;
                 let ranking = rank(ctx, subject, subject.metrics.conformed(rows)?).await?;
-                (Arc::new(groups_of(ctx, &ranking, |_| true)?), ranking)
+                (Arc::new(groups_of(ctx, &ranking, |_| true)?), ranking, 0)
             }
         };
         let mut unkept: KeyMap<Unkept> = KeyMap::new(ctx);
         let mut surveys = Vec::new();
         let tables: Vec<Detail<'_>> = subject.details.iter().zip(&details).map(|(table, incoming)| Detail { table, incoming }).collect();
+        let mut findings = Findings { ranking: &mut ranking, unkept: &mut unkept };
         for detail in &tables {
-            surveys.push(survey(ctx, subject, *detail, &touched, (&mut ranking, &mut unkept)).await?);
+            surveys.push(survey(place, *detail, &touched, &mut findings).await?);
         }
-        let after = MetricsAfter::new(subject, &metrics, &touched).of_groups(ctx, &touched).await?;
-        let left_alone = find_metrics(subject, after, &mut ranking, (&mut unkept, &tables)).await?;
+        let left_alone = match findings.unkept.is_empty() {
+            true => 0,
+            false => {
+                let after = MetricsAfter::new(subject, &metrics, &touched).of_groups(ctx, &touched).await?;
+                find_metrics(subject, after, &mut findings, &tables).await?
+            }
+        };
         count_kept(subject, &mut ranking);
-        Ok(Plan { subject, metrics, details, touched, ranking, unkept, surveys, left_alone })
+        Ok(Plan { place, metrics, details, touched, ranking, unkept, surveys, left_alone, replaced })
     }
 }
 
@@ -225,7 +267,7 @@ fn groups_of(ctx: &SessionContext, ranking: &Ranking, wanted: impl Fn(usize) -> 
 
 /// What will become of metrics and details.
 struct Plan<'a> {
-    subject: &'a Subject,
+    place: Place<'a>,
     metrics: Staged,
     details: Vec<Staged>,
     touched: Arc<Groups>,
@@ -233,84 +275,66 @@ struct Plan<'a> {
     unkept: KeyMap<Unkept>,
     surveys: Vec<Survey>,
     left_alone: u64,
+    /// Strategies that come in and are stored already.
+    replaced: u64,
 }
 
 impl Plan<'_> {
-    fn report(&self, dry_run: bool) -> RetentionReport {
-        let mut report = RetentionReport::new(self.subject, self.ranking.groups.clone(), dry_run);
+    fn report(&self, dry_run: bool) -> Result<RetentionReport> {
+        let mut report = RetentionReport::new(self.place.subject, self.ranking.groups.clone(), dry_run);
         report.left_alone = self.left_alone;
+        report.replaced = self.replaced;
+        let inserted = self.metrics.count.checked_sub(self.replaced);
+        report.inserted = inserted.ok_or_else(|| Error::Internal("more strategies are replaced than came in".into()))?;
         for staged in std::iter::once(&self.metrics).chain(&self.details) {
             report.non_finite.extend(staged.non_finite.clone());
         }
-        report
+        Ok(report)
     }
 
-    /// Writes the new files of all tables, reads them back and commits.
-    async fn carry_out(mut self, ctx: &SessionContext, root: &Root, writer: JointWriter) -> Result<RetentionReport> {
-        let replaced = self.count_replaced(ctx).await?;
-        let Some(inserted) = self.metrics.count.checked_sub(replaced) else {
-            let (stored, given) = (replaced, self.metrics.count);
-            return Err(Error::Conflict(format!(
-                "{stored} stored rows have the keys of the {given} strategies to save: some are stored twice; delete all but one of each first"
-            )));
-        };
-        let kept = Arc::new(std::mem::replace(&mut self.ranking.kept, KeyMap::new(ctx)));
-        let unkept = Arc::new(std::mem::replace(&mut self.unkept, KeyMap::new(ctx)));
+    /// Writes the new files of all tables, reads them back and commits; where nothing changes, nothing is written.
+    async fn carry_out(mut self, writer: JointWriter) -> Result<RetentionReport> {
         let mut changes = Vec::new();
-        if let Err(error) = self.write(ctx, root, (&kept, &unkept), &mut changes).await {
+        if let Err(error) = self.write(&mut changes).await {
             return abandon_after(changes, error).await;
         }
-        let mut report = self.report(false);
-        report.replaced = replaced;
-        report.inserted = inserted;
+        let mut report = self.report(false)?;
+        if changes.is_empty() {
+            writer.end().await;
+            return Ok(report);
+        }
         if let Some(first) = changes.first_mut() {
-            first.set_note(report.note(self.subject));
+            first.set_note(report.note(self.place.subject).to_note()?);
         }
         for change in &changes {
             if let Err(error) = change.verify().await {
                 return abandon_after(changes, error).await;
             }
         }
-        let members: Vec<&dyn JointMember> = changes.iter().map(|change| change as &dyn JointMember).collect();
-        match writer.commit(&members).await {
-            Ok(versions) => {
-                report.versions = changes.iter().map(|change| change.name().to_owned()).zip(versions).collect();
-                Ok(report)
-            }
-            Err(error) => abandon_after(changes, error).await,
-        }
-    }
-
-    /// Strategies that come in and are stored already.
-    async fn count_replaced(&self, ctx: &SessionContext) -> Result<u64> {
-        if self.metrics.count == 0 {
-            return Ok(0);
-        }
-        let files = self.subject.files_of(&self.subject.metrics, &self.touched);
-        let stored = self.subject.metrics.scan(ctx, &files, None).await?;
-        Ok(stored.filter(self.subject.keys.is_among("retention_saved", &self.metrics.keys, |_| true))?.count().await? as u64)
+        let names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
+        let members = changes.into_iter().map(|change| Box::new(change) as Box<dyn JointMember>).collect();
+        report.versions = names.into_iter().zip(writer.commit(members).await?).collect();
+        Ok(report)
     }
 
     /// The metrics first, so that the change that holds the note is theirs where they change.
-    async fn write(
-        &mut self,
-        ctx: &SessionContext,
-        root: &Root,
-        (kept, unkept): (&Arc<KeyMap<Kept>>, &Arc<KeyMap<Unkept>>),
-        changes: &mut Vec<TableChange>,
-    ) -> Result<()> {
+    async fn write(&mut self, changes: &mut Vec<TableChange>) -> Result<()> {
+        let Place { ctx, subject, .. } = self.place;
+        let kept = Arc::new(std::mem::replace(&mut self.ranking.kept, KeyMap::new(ctx)));
+        let unkept = Arc::new(std::mem::replace(&mut self.unkept, KeyMap::new(ctx)));
         let changed = if self.metrics.count > 0 {
             Arc::clone(&self.touched)
         } else {
             Arc::new(groups_of(ctx, &self.ranking, |place| self.ranking.groups[place].changed)?)
         };
         if !changed.is_empty() {
-            let after = MetricsAfter::new(self.subject, &self.metrics, &changed);
-            changes.push(after.write(ctx, root, (&changed, &self.ranking), kept).await?);
+            let after = MetricsAfter::new(subject, &self.metrics, &changed);
+            let ranked = Ranked { groups: &changed, ranking: &self.ranking, kept: &kept };
+            changes.push(after.write(self.place, ranked, self.replaced).await?);
         }
-        for ((table, incoming), survey) in self.subject.details.iter().zip(&self.details).zip(&self.surveys) {
-            let detail = Detail { table, incoming };
-            let change = survey.write(ctx, (self.subject, root), detail, &mut self.ranking, (kept, unkept)).await?;
+        let decided = Decided { kept: &kept, unkept: &unkept };
+        for ((table, incoming), survey) in subject.details.iter().zip(&self.details).zip(&self.surveys) {
+            let change = survey.write(self.place, Detail { table, incoming }, &mut self.ranking, decided).await?;
             changes.extend(change);
         }
         Ok(())

@@ -4,7 +4,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::storage::Root;
+use crate::storage::{JointWriter, Root};
 
 /// Folder of the policies below the database's own.
 const FOLDER: &str = "retention";
@@ -251,11 +251,25 @@ pub(super) async fn write_policy(root: &Root, table: &str, policy: &RetentionPol
     root.write(&policy_path(root, table), text).await
 }
 
-/// Forgets the policy of a metrics table; whether there was one.
+/// Forgets the policy of a metrics table, in the turn of a writer; whether there was one.
+///
+/// # Errors
+/// [`Error::Storage`] when it cannot be removed, [`Error::Conflict`] when another writer takes longer than a minute.
+pub async fn drop_policy(root: &Root, table: &str) -> Result<bool> {
+    if root.read(&policy_path(root, table)).await?.is_none() {
+        return Ok(false);
+    }
+    let turn = JointWriter::begin(root).await?;
+    let outcome = remove_policy(root, table).await;
+    turn.end().await;
+    outcome
+}
+
+/// As [`drop_policy`], by who has the turn.
 ///
 /// # Errors
 /// [`Error::Storage`] when it cannot be removed.
-pub async fn drop_policy(root: &Root, table: &str) -> Result<bool> {
+pub async fn remove_policy(root: &Root, table: &str) -> Result<bool> {
     let path = policy_path(root, table);
     let existed = root.read(&path).await?.is_some();
     root.remove(&path).await?;
@@ -276,6 +290,15 @@ pub async fn policies(root: &Root) -> Result<Vec<(String, RetentionPolicy)>> {
         }
     }
     Ok(found)
+}
+
+/// Metrics tables whose policies name a table of details.
+///
+/// # Errors
+/// As [`read_policy`].
+pub async fn policies_with_details(root: &Root, details: &str) -> Result<Vec<String>> {
+    let names = |(metrics, policy): (String, RetentionPolicy)| policy.details.iter().any(|name| name == details).then_some(metrics);
+    Ok(policies(root).await?.into_iter().filter_map(names).collect())
 }
 
 /// Hours for which `VACUUM` leaves dropped files of a table alone, where a policy says so: the longest of those that name the table.

@@ -1,6 +1,6 @@
 //! Who is kept: one pass over the strategies in the order of their ranks.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
@@ -127,6 +127,14 @@ const HAS_METRIC: &str = "__has_metric";
 /// Whether the strategy may be kept.
 const ELIGIBLE: &str = "__eligible";
 
+/// The error for a strategy that is stored twice.
+pub(super) fn two_rows(subject: &Subject, shown: &str) -> Error {
+    Error::Conflict(format!(
+        "table '{}' holds two rows for one strategy: {shown}\nhint: remove one of them, or name more columns by keys => '...'",
+        subject.metrics.name
+    ))
+}
+
 /// Ranks the rows of a metrics table.
 ///
 /// # Errors
@@ -153,7 +161,8 @@ struct Pass<'a> {
     subject: &'a Subject,
     ranking: Ranking,
     group: Option<Box<[u8]>>,
-    seen: HashSet<Box<[u8]>>,
+    /// The strategies of the group so far.
+    seen: KeyMap<()>,
     drawn: BinaryHeap<Drawn>,
     eligible: u64,
     rows: u64,
@@ -163,7 +172,7 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(ctx: &SessionContext, subject: &'a Subject) -> Self {
         let ranking = Ranking { groups: vec![], places: KeyMap::new(ctx), kept: KeyMap::new(ctx) };
-        Self { subject, ranking, group: None, seen: HashSet::new(), drawn: BinaryHeap::new(), eligible: 0, rows: 0, metrics: 0 }
+        Self { subject, ranking, group: None, seen: KeyMap::new(ctx), drawn: BinaryHeap::new(), eligible: 0, rows: 0, metrics: 0 }
     }
 
     fn take(&mut self, strategies: &Strategies, row: usize, batch: &RecordBatch) -> Result<()> {
@@ -176,12 +185,8 @@ impl<'a> Pass<'a> {
             self.group = Some(key);
         }
         let key = &strategies.keys[row];
-        if !self.seen.insert(key.clone()) {
-            return Err(Error::Conflict(format!(
-                "table '{}' holds two rows for one strategy: {}\nhint: remove one of them, or name more columns by keys => '...'",
-                self.subject.metrics.name,
-                self.subject.keys.shown(batch, row)
-            )));
+        if self.seen.insert(key.clone(), ())?.is_some() {
+            return Err(two_rows(self.subject, &self.subject.keys.shown(batch, row)));
         }
         self.rows += 1;
         self.metrics += u64::from(strategies.has_metric.value(row));

@@ -8,12 +8,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use serde_json::{Value, json};
 
+use super::note::{DroppedDetails, RetentionNote};
 use super::ranking::GroupFigures;
 use super::subject::Subject;
 use crate::error::{Error, Result};
-
-/// Key of what a commit says about its retention, in its note.
-pub(super) const RETENTION_NOTE: &str = "retention";
 
 /// What became of the strategies of a metrics table and of their details.
 #[derive(Debug, Clone)]
@@ -120,25 +118,19 @@ impl RetentionReport {
     }
 
     /// What the commit says: what was dropped, by group.
-    pub(super) fn note(&self, subject: &Subject) -> Value {
-        let named = |group: &GroupFigures| -> Value {
+    pub(super) fn note(&self, subject: &Subject) -> RetentionNote {
+        let named = |group: &GroupFigures| {
             let columns = subject.policy.per.iter().zip(&group.values);
-            columns.map(|(name, value)| (name.clone(), told(value))).collect::<serde_json::Map<_, _>>().into()
+            columns.map(|(name, value)| (name.clone(), told(value))).collect()
         };
-        let dropped = self.groups.iter().filter(|group| group.details_dropped > 0).map(|group| {
-            json!({
-                "group": named(group),
-                "rows": group.details_dropped,
-                "trades": group.trades_dropped,
-                "bytes": group.bytes_discarded,
-            })
+        let dropped = self.groups.iter().filter(|group| group.details_dropped > 0).map(|group| DroppedDetails {
+            group: named(group),
+            rows: group.details_dropped,
+            trades: group.trades_dropped,
+            bytes: group.bytes_discarded,
         });
-        json!({ RETENTION_NOTE: {
-            "table": self.table,
-            "metric": subject.policy.metric,
-            "top": subject.policy.top,
-            "dropped": dropped.collect::<Vec<_>>(),
-        } })
+        let (metric, top) = (subject.policy.metric.clone(), subject.policy.top);
+        RetentionNote { table: self.table.clone(), metric, top, dropped: dropped.collect() }
     }
 }
 

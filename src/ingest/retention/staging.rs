@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, new_null_array};
-use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -14,6 +13,7 @@ use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext};
 use futures::StreamExt;
 use tempfile::TempDir;
 
+use super::exact_cast::exact_cast;
 use super::keys::{KeyEncoder, KeyMap};
 use super::subject::{OpenTable, RANK, Subject, TRADES_KEPT};
 use crate::error::{Error, Result};
@@ -25,6 +25,15 @@ const COMPUTED: &[&str] = &[RANK, TRADES_KEPT];
 
 /// Groups by their keys, with their values.
 pub(super) type Groups = KeyMap<Vec<ScalarValue>>;
+
+/// Where rows are to go.
+#[derive(Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) table: &'a OpenTable,
+    /// Whether a strategy has one row there, and columns that are computed.
+    pub(super) holds_metrics: bool,
+}
 
 /// Rows that came in for one table.
 pub(super) struct Staged {
@@ -45,28 +54,22 @@ impl Staged {
         Self { rows: None, count: 0, keys: Arc::new(KeyMap::new(ctx)), non_finite: BTreeMap::new(), _folder: None }
     }
 
-    /// Reads the rows for a table and notes their groups. A strategy may have one row only where they are `unique`.
+    /// Reads the rows for a table and notes their groups.
     ///
     /// # Errors
-    /// [`Error::Query`] for columns that the table does not have, values that it cannot hold, and two rows of one strategy.
-    pub(super) async fn read(
-        ctx: &SessionContext,
-        subject: &Subject,
-        (table, unique): (&OpenTable, bool),
-        rows: DataFrame,
-        groups: &mut Groups,
-    ) -> Result<Self> {
-        let computed: &[&str] = if unique { COMPUTED } else { &[] };
-        check_columns(table, &rows, &subject.policy.keys)?;
-        let mut sink = Sink { schema: Arc::clone(&table.schema), batches: vec![], bytes: 0, file: None };
+    /// [`Error::Query`] for columns that the table does not have, values that it cannot hold as they are, and two rows of one strategy where
+    /// it may have one.
+    pub(super) async fn read(ctx: &SessionContext, to: Destination<'_>, rows: DataFrame, groups: &mut Groups) -> Result<Self> {
+        check_columns(to.table, &rows, &to.subject.policy.keys)?;
+        let mut sink = Sink { schema: Arc::clone(&to.table.schema), batches: vec![], bytes: 0, file: None };
         let mut keys: KeyMap<u64> = KeyMap::new(ctx);
         let mut non_finite = BTreeMap::new();
         let mut count = 0;
         let mut stream = rows.execute_stream().await?;
         while let Some(batch) = stream.next().await.transpose()? {
-            let batch = fitted(table, &batch, computed, &mut non_finite)?;
+            let batch = fitted(to, &batch, &mut non_finite)?;
             count += batch.num_rows() as u64;
-            note_keys(subject, &table.name, (&batch, unique), &mut keys, groups)?;
+            note_keys(to, &batch, &mut keys, groups)?;
             sink.write(batch)?;
         }
         let (rows, folder) = sink.finish(ctx).await?;
@@ -100,57 +103,30 @@ fn check_columns(table: &OpenTable, rows: &DataFrame, keys: &[String]) -> Result
 }
 
 /// The batch with the columns and types of the table; columns that did not come are NULL, and so are numbers that are none.
-fn fitted(table: &OpenTable, batch: &RecordBatch, computed: &[&str], non_finite: &mut BTreeMap<String, u64>) -> Result<RecordBatch> {
+fn fitted(to: Destination<'_>, batch: &RecordBatch, non_finite: &mut BTreeMap<String, u64>) -> Result<RecordBatch> {
+    let Destination { table, holds_metrics, .. } = to;
     let column = |field: &Arc<Field>| -> Result<ArrayRef> {
         let name = field.name();
-        let found = batch.column_by_name(name).filter(|_| !computed.contains(&name.as_str()));
+        let found = batch.column_by_name(name).filter(|_| !(holds_metrics && COMPUTED.contains(&name.as_str())));
         let Some(found) = found else { return Ok(new_null_array(field.data_type(), batch.num_rows())) };
-        let column = exact_cast(found, field.data_type()).map_err(|reason| misfit(&table.name, format!("column '{name}': {reason}")))?;
-        let (column, count) = finite(column);
-        if count > 0 {
-            *non_finite.entry(format!("{}.{name}", table.name)).or_default() += count;
+        let fitted = exact_cast(found, field.data_type()).map_err(|reason| misfit(&table.name, format!("column '{name}': {reason}")))?;
+        if fitted.non_finite > 0 {
+            *non_finite.entry(format!("{}.{name}", table.name)).or_default() += fitted.non_finite;
         }
-        Ok(column)
+        Ok(fitted.column)
     };
     let columns = table.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
     RecordBatch::try_new(Arc::clone(&table.schema), columns).map_err(|e| misfit(&table.name, e))
 }
 
-/// Casts without loss: a fraction is no whole number, and what does not fit is an error.
-fn exact_cast(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    if to.is_integer()
-        && column.data_type().is_floating()
-        && let Ok(numbers) = cast(column, &DataType::Float64)
-        && let Some(fraction) = numbers.as_primitive::<Float64Type>().iter().flatten().find(|x| x.is_finite() && x.fract() != 0.0)
-    {
-        return Err(format!("{fraction} is no whole number"));
-    }
-    let column = if to.is_integer() { finite(Arc::clone(column)).0 } else { Arc::clone(column) };
-    cast_with_options(&column, to, &CastOptions { safe: false, ..CastOptions::default() }).map_err(|e| e.to_string())
-}
-
-/// The column with NULL for NaN and infinities, and how many there were.
-fn finite(column: ArrayRef) -> (ArrayRef, u64) {
-    let Some(numbers) = column.as_primitive_opt::<Float64Type>() else { return (column, 0) };
-    let count = numbers.iter().flatten().filter(|x| !x.is_finite()).count() as u64;
-    if count == 0 {
-        return (column, 0);
-    }
-    (Arc::new(numbers.iter().map(|x| x.filter(|x| x.is_finite())).collect::<Float64Array>()), count)
-}
-
-fn note_keys(
-    subject: &Subject,
-    table: &str,
-    (batch, unique): (&RecordBatch, bool),
-    keys: &mut KeyMap<u64>,
-    groups: &mut Groups,
-) -> Result<()> {
+fn note_keys(to: Destination<'_>, batch: &RecordBatch, keys: &mut KeyMap<u64>, groups: &mut Groups) -> Result<()> {
+    let Destination { subject, table, holds_metrics } = to;
     for (row, key) in subject.keys.encode(batch)?.into_iter().enumerate() {
         match keys.get_mut(&key) {
-            Some(_) if unique => {
+            Some(_) if holds_metrics => {
                 return Err(Error::Conflict(format!(
-                    "two rows for one key in what is to be saved into '{table}': {}",
+                    "two rows for one key in what is to be saved into '{}': {}",
+                    table.name,
                     subject.keys.shown(batch, row)
                 )));
             }

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::json_size::json_sizes;
 use super::keys::{KeyEncoder, KeyMap};
+use super::note::RetentionNote;
 use super::policy::RetentionPolicy;
-use super::report::{RETENTION_NOTE, told};
+use super::report::told;
 use super::subject::{OpenTable, Subject, TRADES_KEPT};
 use crate::error::{Error, Result};
 use crate::storage::{Root, history, standing_commits};
@@ -153,14 +154,12 @@ impl Gathered<'_> {
         for table in tables {
             let commits = history(&table.name, &table.delta).await?;
             for commit in standing_commits(&commits) {
-                let Some(note) = commit.note.as_ref().map(|note| &note[RETENTION_NOTE]) else { continue };
-                if note["table"] != self.subject.metrics.name.as_str() {
-                    continue;
-                }
-                for dropped in note["dropped"].as_array().into_iter().flatten() {
-                    let Some(&place) = named.get(&dropped["group"].to_string()) else { continue };
-                    self.groups[place].trades_dropped += dropped["trades"].as_u64().unwrap_or_default();
-                    self.groups[place].bytes_discarded += dropped["bytes"].as_u64().unwrap_or_default();
+                let note = commit.note.as_ref().and_then(RetentionNote::of_note);
+                let Some(note) = note.filter(|note| note.table == self.subject.metrics.name) else { continue };
+                for dropped in note.dropped {
+                    let Some(&place) = named.get(&Value::from(dropped.group).to_string()) else { continue };
+                    self.groups[place].trades_dropped += dropped.trades;
+                    self.groups[place].bytes_discarded += dropped.bytes;
                 }
             }
         }

@@ -8,10 +8,12 @@ use datafusion::logical_expr::{Expr, ExprSchemable, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
 use deltalake::DeltaTable;
 
-use super::keys::{KeyEncoder, KeyMap, compared_type, ident};
+use super::group_index::GroupIndex;
+use super::keys::{KeyEncoder, compared_type, ident};
 use super::policy::{DEFAULT_GROUP, DEFAULT_KEY, Direction, DraftPolicy, RetentionPolicy};
+use super::staging::Groups;
 use crate::error::{Error, Result};
-use crate::storage::{ColumnRange, Root, StrategyTable, TableFile, load_table, scan_files, table_files};
+use crate::storage::{Root, StrategyTable, TableFile, load_table, scan_files, table_files};
 
 /// Column of the rank, where the metrics table has it.
 pub(super) const RANK: &str = "rank";
@@ -156,39 +158,9 @@ impl Subject {
     }
 
     /// Files of a table that may hold rows of the groups.
-    pub(super) fn files_of<V>(&self, table: &OpenTable, groups: &KeyMap<V>) -> Vec<TableFile>
-    where
-        V: AsRef<[datafusion::common::ScalarValue]>,
-    {
-        let may_hold = |file: &&TableFile| {
-            let ranges: Vec<ColumnRange<'_>> = self.policy.per.iter().map(|column| file.range(column)).collect();
-            groups.values().any(|group| ranges.iter().zip(group.as_ref()).all(|(range, value)| may_be(range, value)))
-        };
-        table.files.iter().filter(may_hold).cloned().collect()
-    }
-}
-
-/// Whether a value may occur in a file, by what the log tells.
-fn may_be(range: &ColumnRange<'_>, value: &datafusion::common::ScalarValue) -> bool {
-    use datafusion::common::ScalarValue;
-    match (range, value) {
-        (ColumnRange::Unknown, _) => true,
-        (ColumnRange::Null, ScalarValue::Utf8(Some(text))) => text.is_empty(),
-        (ColumnRange::Null, value) => value.is_null(),
-        (ColumnRange::Constant(_), value) if value.is_null() => false,
-        (ColumnRange::Constant(constant), ScalarValue::Utf8(Some(text))) => constant == text,
-        (ColumnRange::Constant(constant), ScalarValue::Int64(Some(number))) => constant.parse() == Ok(*number),
-        (ColumnRange::Constant(_), _) => true,
-        (ColumnRange::Between { has_null, .. }, value) if value.is_null() => *has_null,
-        (ColumnRange::Between { min, max, .. }, ScalarValue::Utf8(Some(text))) => match (min.as_str(), max.as_str()) {
-            (Some(min), Some(max)) => min <= text.as_str() && text.as_str() <= max,
-            _ => true,
-        },
-        (ColumnRange::Between { min, max, .. }, ScalarValue::Int64(Some(number))) => match (min.as_i64(), max.as_i64()) {
-            (Some(min), Some(max)) => (min..=max).contains(number),
-            _ => true,
-        },
-        (ColumnRange::Between { .. }, _) => true,
+    pub(super) fn files_of(&self, table: &OpenTable, groups: &Groups) -> Vec<TableFile> {
+        let index = GroupIndex::new(groups);
+        table.files.iter().filter(|file| index.may_be_in(&file.ranges(&self.policy.per))).cloned().collect()
     }
 }
 

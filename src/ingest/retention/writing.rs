@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use super::subject::Subject;
 use crate::error::{Error, Result};
-use crate::storage::{TableChange, TableWriter};
+use crate::storage::{JointMember, TableChange, TableWriter};
 
 /// Has `fill` write into new files of a change; what a failure leaves is known to the change all the same.
 pub(super) async fn written(change: &mut TableChange, fill: impl AsyncFnOnce(&mut TableWriter) -> Result<()>) -> Result<()> {

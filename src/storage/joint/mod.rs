@@ -13,10 +13,14 @@
 //!
 //! * A writer that fails takes back what it committed (a restore to the base, one more version) and settles the record as undone. One
 //!   that dies leaves the record pending: readers stay at the bases, and the next writer, or the next engine that opens the database,
-//!   takes back in its place.
-//! * Whether a writer lives is told by a lock in a local directory and in memory: the system, or the end of the task, frees it. Elsewhere
-//!   the record holds the end of a lease. Who takes over replaces the record, so that the commit point of the one that outlived its lease
-//!   fails (every replacement there is conditional), and puts a version after the base of every table, so that its later commits fail.
+//!   takes back in its place. Versions that others committed are neither taken back nor hidden.
+//! * One writer at a time has the right to write, from reading the tables to the last write; a commit runs in a task of its own, which
+//!   holds the right even where nobody waits for it any more. In a local directory and in memory the right is a lock, which the system, or
+//!   the end of the task, frees. Elsewhere it is a turn in the record, which its holder changes every few seconds: who sees it unchanged
+//!   for a whole lease, by his own clock, takes it. No two clocks are compared.
+//! * A writer that outlived its turn cannot do harm: every replacement of the record is conditional there, so that its commit point fails,
+//!   and who takes back puts a version after the base of every table, so that its later commits fail. Dropping and vacuuming tables take
+//!   the turn as well; a process that is suspended in the middle of it for longer than the lease, and then goes on, is not stopped.
 //! * The record counts the joint commits and remembers the last ones, so that a statement that began before one sees none of its tables
 //!   in their new version: [`at_one_state`].
 //! * Readers pay one small read per statement and per table that is opened, no listing.
@@ -34,7 +38,7 @@ mod writer;
 mod tests;
 
 pub(super) use hold::Coordination;
-pub use undo::{refuse_pending, undo_abandoned};
+pub use undo::undo_abandoned;
 pub use view::at_one_state;
 pub(super) use view::{Visible, visible_version};
 pub use writer::{JointMember, JointWriter};

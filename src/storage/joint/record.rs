@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,18 @@ pub(super) struct JointRecord {
     pub(super) pending: Option<Pending>,
     /// The last ones that were settled, oldest first.
     pub(super) recent: Vec<Settled>,
+    /// Who may write several tables now, where no lock tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<Turn>,
+}
+
+/// The right to write several tables as the record tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Turn {
+    /// Identity of its holder.
+    pub(super) id: String,
+    /// Signs of life that the holder has given.
+    pub(super) beat: u64,
 }
 
 /// A joint commit that is not settled.
@@ -29,8 +42,6 @@ pub(super) struct JointRecord {
 pub(super) struct Pending {
     /// Its identity, as in the notes of its Delta commits.
     pub(super) id: String,
-    /// When its writer, or who takes back in its place, may be taken for dead where no lock tells: milliseconds since 1970.
-    pub(super) lease_until_ms: i64,
     /// Its tables.
     pub(super) tables: BTreeMap<String, Base>,
 }
@@ -71,7 +82,7 @@ impl JointRecord {
 
     /// The record with one more joint commit begun.
     pub(super) fn begun(&self, pending: Pending) -> Self {
-        Self { sequence: self.sequence + 1, pending: Some(pending), recent: self.recent.clone() }
+        Self { sequence: self.sequence + 1, pending: Some(pending), ..self.clone() }
     }
 
     /// The record with the pending joint commit at its end.
@@ -79,7 +90,18 @@ impl JointRecord {
         let mut recent = self.recent.clone();
         recent.push(Settled { sequence: self.sequence, undone, tables });
         recent.drain(..recent.len().saturating_sub(REMEMBERED));
-        Self { sequence: self.sequence, pending: None, recent }
+        Self { pending: None, recent, ..self.clone() }
+    }
+
+    /// The record with one more sign of life of who has the turn.
+    pub(super) fn renewed(&self) -> Self {
+        let turn = self.turn.as_ref().map(|turn| Turn { beat: turn.beat + 1, ..turn.clone() });
+        Self { turn, ..self.clone() }
+    }
+
+    /// Whether a joint commit has come to its commit point.
+    pub(super) fn has_settled(&self, sequence: u64) -> bool {
+        self.recent.iter().any(|settled| settled.sequence == sequence && !settled.undone)
     }
 }
 
@@ -89,6 +111,8 @@ pub(super) struct StoredRecord {
     pub(super) record: JointRecord,
     /// State of the object to replace; none where there is no object.
     state: Option<UpdateVersion>,
+    /// When the store says that the object was written.
+    written: Option<DateTime<Utc>>,
 }
 
 fn record_path(root: &Root) -> Path {
@@ -105,10 +129,11 @@ impl StoredRecord {
         let failed = |e| Error::storage(format!("reading {}", root.shown(&path)), e);
         let found = match root.store().get(&path).await {
             Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(Self { record: JointRecord::default(), state: None }),
+            Err(object_store::Error::NotFound { .. }) => return Ok(Self { record: JointRecord::default(), state: None, written: None }),
             Err(e) => return Err(failed(e)),
         };
         let state = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let written = Some(found.meta.last_modified);
         let bytes = found.bytes().await.map_err(failed)?;
         let record = serde_json::from_slice(&bytes).map_err(|e| {
             Error::Database(format!(
@@ -116,16 +141,38 @@ impl StoredRecord {
                 root.shown(&path)
             ))
         })?;
-        Ok(Self { record, state: Some(state) })
+        Ok(Self { record, state: Some(state), written })
     }
 
-    /// Replaces the record, unless somebody else has done so since it was read.
+    /// When the store says that the record was written, by the store's clock.
+    pub(super) fn written(&self) -> Option<DateTime<Utc>> {
+        self.written
+    }
+
+    /// Replaces the record, unless somebody else has done so since it was read. Where the answer is an error and the record is there all
+    /// the same, it is replaced.
     ///
     /// # Errors
     /// [`Error::Conflict`] when somebody else was first, [`Error::Storage`] when it cannot be written.
     pub(super) async fn replace(&mut self, root: &Root, record: JointRecord) -> Result<()> {
+        match self.put(root, &record).await {
+            Ok(state) => {
+                *self = Self { record, state: Some(state), written: None };
+                Ok(())
+            }
+            Err(error) => match Self::read(root).await {
+                Ok(found) if found.record == record => {
+                    *self = found;
+                    Ok(())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn put(&self, root: &Root, record: &JointRecord) -> Result<UpdateVersion> {
         let path = record_path(root);
-        let content = serde_json::to_vec_pretty(&record).map_err(|e| Error::Internal(e.to_string()))?;
+        let content = serde_json::to_vec_pretty(record).map_err(|e| Error::Internal(e.to_string()))?;
         let mode = match (&root.coordination, &self.state) {
             // Directories know no conditional replacement; there the lock keeps others out.
             (Coordination::LockFile, _) => PutMode::Overwrite,
@@ -139,8 +186,6 @@ impl StoredRecord {
             }
             other => Error::storage(format!("writing {}", root.shown(&path)), other),
         })?;
-        self.state = Some(put.into());
-        self.record = record;
-        Ok(())
+        Ok(put.into())
     }
 }

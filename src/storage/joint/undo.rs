@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::Utc;
 use deltalake::DeltaTable;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake::protocol::DeltaOperation;
@@ -10,15 +9,13 @@ use serde_json::json;
 
 use super::JOINT_NOTE;
 use super::hold::Hold;
-use super::record::{Base, Pending, Span, StoredRecord};
+use super::record::{Base, Span, StoredRecord};
 use crate::error::{Error, Result};
 use crate::storage::delta::{CommitRecord, NOTE_KEY, commits_after, load_newest};
 use crate::storage::{Root, delta_error};
 
 /// Name of the operation that brings a table back.
 const RESTORE: &str = "RESTORE";
-/// How long who takes back counts as alive where no lock tells.
-const LEASE_MS: i64 = 60_000;
 
 /// Takes back the joint commit of a writer that died, if there is one; nothing is done while a writer lives.
 ///
@@ -30,55 +27,28 @@ pub async fn undo_abandoned(root: &Root) -> Result<()> {
     if StoredRecord::read(root).await?.record.pending.is_none() {
         return Ok(());
     }
-    match Hold::try_take(root)? {
-        Some(hold) => undo_if_abandoned(root, &hold).await,
-        None => Ok(()),
-    }
+    let Some(hold) = Hold::try_take(root).await? else { return Ok(()) };
+    let undone = undo(&hold, true).await;
+    hold.release().await;
+    undone.map(drop)
 }
 
-/// Refuses to touch the files of a table that a living writer is changing together with others.
+/// Brings the tables of the pending joint commit back to their bases and settles it as undone. Who holds the right to write knows that no
+/// other writer is at work on it.
 ///
-/// # Errors
-/// [`Error::Conflict`], telling to try again.
-pub async fn refuse_pending(root: &Root, name: &str) -> Result<()> {
-    undo_abandoned(root).await?;
-    match StoredRecord::read(root).await?.record.pending {
-        Some(pending) if pending.tables.contains_key(name) => {
-            Err(Error::Conflict(format!("another writer is changing table '{name}' together with others: run it again")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// As [`undo_abandoned`], by who holds the right to write: a lock that could be taken tells that the writer is dead.
-pub(super) async fn undo_if_abandoned(root: &Root, hold: &Hold) -> Result<()> {
-    let mut stored = StoredRecord::read(root).await?;
-    let Some(pending) = &stored.record.pending else { return Ok(()) };
-    if hold.is_lease() && pending.lease_until_ms > Utc::now().timestamp_millis() {
-        return Ok(());
-    }
-    undo(root, &mut stored, hold).await
-}
-
-/// Brings the tables of the pending joint commit back to their bases and settles it as undone.
-pub(super) async fn undo(root: &Root, stored: &mut StoredRecord, hold: &Hold) -> Result<()> {
-    let Some(pending) = stored.record.pending.clone() else { return Ok(()) };
-    if hold.is_lease() {
-        // From here on the commit point of the writer whose lease ran out fails.
-        let mut taken_over = stored.record.clone();
-        let lease_until_ms = Utc::now().timestamp_millis() + LEASE_MS;
-        taken_over.pending = Some(Pending { lease_until_ms, ..pending.clone() });
-        stored.replace(root, taken_over).await?;
-    }
+/// With `fence` every table gets a version after its base, so that a commit that is still on its way, or of a writer that only seemed dead,
+/// fails. Returns the tables whose commits had come in.
+pub(super) async fn undo(hold: &Hold, fence: bool) -> Result<BTreeMap<String, Span>> {
+    let Some(pending) = hold.record().await.pending else { return Ok(BTreeMap::new()) };
     let mut spans = BTreeMap::new();
     for (name, base) in &pending.tables {
-        let table = Abandoned { root, name, base, joint: &pending.id };
-        if let Some(span) = table.bring_back(hold.is_lease()).await? {
+        let table = Abandoned { root: hold.root(), name, base, joint: &pending.id };
+        if let Some(span) = table.bring_back(fence).await? {
             spans.insert(name.clone(), span);
         }
     }
-    let settled = stored.record.settled(true, spans);
-    stored.replace(root, settled).await
+    hold.replace(|record| record.settled(true, spans.clone())).await?;
+    Ok(spans)
 }
 
 /// A table of a joint commit that is taken back.
@@ -91,22 +61,30 @@ struct Abandoned<'a> {
 }
 
 impl Abandoned<'_> {
-    /// Makes the base the newest version, by one more commit where need be. With `fence` there is a version after the base in any case, so
-    /// that a writer that only seems dead cannot commit it any more.
+    /// Makes the base the newest version, by one more commit where need be. Versions of others are left as they are: `None` where nothing of
+    /// the joint commit is in the log.
     async fn bring_back(&self, fence: bool) -> Result<Option<Span>> {
         let Some(table) = load_newest(self.root, self.name).await? else { return Ok(None) };
         let table_id = table.snapshot().map_err(|e| delta_error(self.name, e))?.metadata().id().to_owned();
-        let newest = table.version().unwrap_or_default();
         let Some(base) = self.base.version else { return self.remove_made(&table).await };
         if self.base.table_id.as_ref() != Some(&table_id) {
             // Dropped and made anew since.
             return Ok(None);
         }
         let since = commits_after(self.name, &table, base).await?;
-        let last = if self.is_brought_back(&since, base)? {
-            if fence && newest == base { self.fence(&table, base).await? } else { newest }
-        } else {
-            self.restore(table, base).await?
+        let Some(ours) = since.iter().find(|commit| self.is_ours(commit)) else {
+            if fence && table.version() == Some(base) {
+                self.fence(&table, base).await?;
+            }
+            return Ok(None);
+        };
+        let is_back = |commit: &&CommitRecord| {
+            commit.version > ours.version && commit.operation == RESTORE && commit.restored.is_some_and(|version| version <= base)
+        };
+        let last = match since.iter().find(is_back) {
+            Some(back) => back.version,
+            None if table.version() == Some(ours.version) => self.restore(table, base).await?,
+            None => return Err(self.written_upon(ours.version + 1, base)),
         };
         Ok(Some(Span { table_id, base: Some(base), last }))
     }
@@ -115,20 +93,11 @@ impl Abandoned<'_> {
         commit.note.as_ref().is_some_and(|note| note[JOINT_NOTE] == self.joint)
     }
 
-    /// Whether the newest version holds nothing of the joint commit.
-    fn is_brought_back(&self, since: &[CommitRecord], base: u64) -> Result<bool> {
-        let restored =
-            since.iter().rposition(|commit| commit.operation == RESTORE && commit.restored.is_some_and(|version| version <= base));
-        let since = &since[restored.map_or(0, |place| place + 1)..];
-        let ours = since.iter().filter(|commit| self.is_ours(commit)).count();
-        if ours > 0 && ours < since.len() {
-            let foreign = since.iter().find(|commit| !self.is_ours(commit)).map_or(base, |commit| commit.version);
-            return Err(Error::Database(format!(
-                "version {foreign} of table '{}' was written by another program on top of a change of several tables that was never finished\nhint: let that program restore the table to version {base} and write again",
-                self.name
-            )));
-        }
-        Ok(ours == 0)
+    fn written_upon(&self, foreign: u64, base: u64) -> Error {
+        Error::Database(format!(
+            "version {foreign} of table '{}' was written by another program on top of a change of several tables that was never finished\nhint: let that program restore the table to version {base} and write again",
+            self.name
+        ))
     }
 
     async fn remove_made(&self, table: &DeltaTable) -> Result<Option<Span>> {

@@ -5,9 +5,11 @@ use std::future::Future;
 use deltalake::DeltaTable;
 use url::Url;
 
+use super::JOINT_NOTE;
 use super::record::{JointRecord, StoredRecord};
 use crate::error::{Error, Result};
-use crate::storage::{Root, delta_error};
+use crate::storage::delta::NOTE_KEY;
+use crate::storage::{Root, commit_info, delta_error};
 
 tokio::task_local! {
     /// The database whose tables a statement reads, and the last joint commit that it sees.
@@ -47,13 +49,29 @@ pub(in crate::storage) enum Visible {
 /// # Errors
 /// [`Error::Conflict`] when a statement sees so old a state that the record has forgotten it.
 pub(in crate::storage) async fn visible_version(root: &Root, name: &str, table: &DeltaTable) -> Result<Visible> {
-    let record = StoredRecord::read(root).await?.record;
+    let mut record = StoredRecord::read(root).await?.record;
     if record == JointRecord::default() {
         return Ok(Visible::AsLoaded);
     }
+    pass_over_others(&mut record, name, table).await?;
     let id = table.snapshot().map_err(|e| delta_error(name, e))?.metadata().id().to_owned();
     let loaded = Loaded { name, id, version: table.version().unwrap_or_default() };
     visible(&record, seen(root), &loaded)
+}
+
+/// Takes a table out of the pending joint commit where the version after its base is another writer's: nothing of the joint commit can come
+/// in any more, and nobody's version is hidden for it.
+async fn pass_over_others(record: &mut JointRecord, name: &str, table: &DeltaTable) -> Result<()> {
+    let Some(pending) = &mut record.pending else { return Ok(()) };
+    let Some(base) = pending.tables.get(name).and_then(|base| base.version) else { return Ok(()) };
+    if table.version().is_none_or(|version| version <= base) {
+        return Ok(());
+    }
+    let first = commit_info(name, table, base + 1).await?;
+    if first.is_some_and(|info| info[NOTE_KEY][JOINT_NOTE] != pending.id.as_str()) {
+        pending.tables.remove(name);
+    }
+    Ok(())
 }
 
 /// A table as it was loaded.
