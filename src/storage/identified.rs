@@ -23,7 +23,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// DataFusion remembers footers and statistics by path, and takes them for those of an object of the same size and time. Stores tell times
 /// in whole seconds, so that an object that was replaced at once, or one of the same path in another bucket, would be taken for the first.
 #[derive(Debug)]
-pub struct IdentifiedStore {
+pub(super) struct IdentifiedStore {
     inner: Arc<dyn ObjectStore>,
     /// What tells the store from others.
     label: Arc<str>,
@@ -31,7 +31,7 @@ pub struct IdentifiedStore {
 
 impl IdentifiedStore {
     /// Identifies the objects of `inner`, which `label` tells from those of other stores.
-    pub fn new(inner: Arc<dyn ObjectStore>, label: &str) -> Self {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, label: &str) -> Self {
         Self { inner, label: Arc::from(label) }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
     async fn the_same_bytes_long_and_second_are_another_version_or_another_store() {
         let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let path = Path::from("a");
-        let store = |label| IdentifiedStore::new(Arc::clone(&inner), label);
+        let store = |label: &str| IdentifiedStore::new(Arc::clone(&inner), label);
         let time = async |label: &str| store(label).head(&path).await.unwrap().last_modified;
         inner.put(&path, "one".into()).await.unwrap();
         let first = time("s3://x").await;
