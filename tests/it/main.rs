@@ -19,6 +19,7 @@ mod remote_faults;
 mod repl;
 mod replay;
 mod retention;
+mod retention_turns;
 mod run_aggregate;
 mod scripts;
 mod server;

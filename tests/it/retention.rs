@@ -10,7 +10,7 @@ use tranchedb::{Engine, Error, SaveRequest};
 use crate::program::{program, run_on};
 use crate::support::{error, row, rows};
 
-const METRICS: &str = "CREATE TABLE metrics (dataset VARCHAR NOT NULL, universe VARCHAR, strategy_name VARCHAR NOT NULL, lot_size DOUBLE, \
+pub(crate) const METRICS: &str = "CREATE TABLE metrics (dataset VARCHAR NOT NULL, universe VARCHAR, strategy_name VARCHAR NOT NULL, lot_size DOUBLE, \
     n_trades BIGINT, sharpe_ratio DOUBLE, rank INT, trades_kept VARCHAR)";
 const TRADES: &str = "CREATE TABLE trades (dataset VARCHAR NOT NULL, universe VARCHAR, strategy_name VARCHAR NOT NULL, lot_size DOUBLE, \
     trade_no INT NOT NULL, pnl_usd DOUBLE)";
@@ -18,12 +18,12 @@ const EQUITY: &str = "CREATE TABLE equity_curves (dataset VARCHAR NOT NULL, univ
     seq INT NOT NULL, equity DOUBLE)";
 
 /// The tables and a policy; `options` come after metric and details.
-fn setup(options: &str) -> [String; 4] {
+pub(crate) fn setup(options: &str) -> [String; 4] {
     let policy = format!("ALTER TABLE metrics SET RETENTION (metric => 'sharpe_ratio', details => 'trades'{options})");
     [METRICS.into(), TRADES.into(), EQUITY.into(), policy]
 }
 
-async fn engine(options: &str) -> Engine {
+pub(crate) async fn engine(options: &str) -> Engine {
     let engine = Engine::in_memory().await.expect("engine");
     for sql in setup(options) {
         rows(&engine, &sql).await;
@@ -32,7 +32,7 @@ async fn engine(options: &str) -> Engine {
 }
 
 /// A save of `strategies` strategies with three trades each: S000 has the lowest metric; every number carries `mark`.
-fn save(universe: &str, strategies: usize, mark: usize) -> String {
+pub(crate) fn save(universe: &str, strategies: usize, mark: usize) -> String {
     let last = strategies - 1;
     let strategy = "'S' || lpad(CAST(s.value AS VARCHAR), 3, '0') AS strategy_name, 0.1 AS lot_size";
     format!(
@@ -267,7 +267,7 @@ fn data_files(db: &Path, table: &str) -> BTreeSet<PathBuf> {
 }
 
 /// Every file below a directory with its time and content.
-fn tree(directory: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
+pub(crate) fn tree(directory: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -534,156 +534,4 @@ async fn saves_wait_for_each_other() {
     let all = tokio::time::timeout(Duration::from_secs(120), futures::future::join_all(saves)).await.expect("in time");
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(row(&engine, COUNTS).await, "12|12|4");
-}
-
-/// The database's lock, as another process has it.
-struct Locked(fs::File);
-
-impl Locked {
-    fn take(db: &Path) -> Self {
-        let file = fs::OpenOptions::new().create(true).append(true).open(db.join("_tranchedb/joint.lock")).expect("a lock file");
-        assert!(fs4::fs_std::FileExt::try_lock_exclusive(&file).expect("a lock"), "somebody has it");
-        Self(file)
-    }
-}
-
-#[tokio::test]
-async fn what_must_not_happen_beside_a_save_waits_for_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let engine = Engine::open(&directory.path().to_string_lossy()).await.expect("engine");
-    for sql in setup(", top => 2") {
-        rows(&engine, &sql).await;
-    }
-    rows(&engine, &save("u", 5, 1)).await;
-    let locked = Locked::take(directory.path());
-    for sql in ["VACUUM metrics RETAIN 0 HOURS DRY RUN", "RETAIN metrics DRY RUN", "SELECT * FROM metrics"] {
-        tokio::time::timeout(Duration::from_secs(60), rows(&engine, sql)).await.expect("what writes nothing waits for nobody");
-    }
-    drop(locked);
-    for sql in [
-        "ALTER TABLE metrics SET RETENTION (top => 3)",
-        "RETAIN metrics TOP 1",
-        &save("v", 5, 1),
-        "VACUUM trades RETAIN 0 HOURS",
-        "RESTORE TABLE metrics TO VERSION AS OF 1",
-        "ALTER TABLE metrics DROP RETENTION",
-        "DROP TABLE trades",
-    ] {
-        let locked = Locked::take(directory.path());
-        let (other, text) = (engine.clone(), sql.to_owned());
-        let waiting = tokio::spawn(async move { rows(&other, &text).await });
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(!waiting.is_finished(), "{sql} did not wait");
-        drop(locked.0);
-        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time").expect("no panic");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_of_a_policy_none_is_lost() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().to_string_lossy().into_owned();
-    let engine = Engine::open(&place).await.expect("engine");
-    for sql in setup(", top => 2") {
-        rows(&engine, &sql).await;
-    }
-    for round in 0..8 {
-        let changes = [format!("top => {round}"), format!("sample => {round}"), format!("seed => {round}")].map(|option| {
-            let place = place.clone();
-            tokio::spawn(async move {
-                let engine = Engine::open(&place).await.expect("engine");
-                rows(&engine, &format!("ALTER TABLE metrics SET RETENTION ({option})")).await
-            })
-        });
-        for change in changes {
-            change.await.expect("no panic");
-        }
-        let policy = fs::read_to_string(directory.path().join("_tranchedb/retention/metrics.json")).expect("a policy");
-        let policy: serde_json::Value = serde_json::from_str(&policy).expect("JSON");
-        assert_eq!([&policy["top"], &policy["sample"], &policy["seed"]], [round; 3], "{policy}");
-    }
-}
-
-#[tokio::test]
-async fn a_table_under_retention_is_dropped_with_it() {
-    let engine = engine(", top => 2").await;
-    rows(&engine, &save("u", 5, 1)).await;
-    let told = error(&engine, "DROP TABLE trades").await;
-    for part in ["'trades' is a table of details of the retention of 'metrics'", "DROP RETENTION", "SET RETENTION (details => '...')"] {
-        assert!(told.contains(part), "{told}");
-    }
-    assert_eq!(row(&engine, "SELECT count(*) FROM trades").await, "6");
-    let statement = engine.parse("DROP TABLE metrics").expect("parses").remove(0);
-    let done = engine.run_noted(&statement, &Default::default()).await.expect("dropped");
-    assert_eq!(done.note.as_deref(), Some("the retention of 'metrics' went with it"));
-    assert_eq!(rows(&engine, "SELECT * FROM system.retention_policies").await, [""; 0]);
-    rows(&engine, METRICS).await;
-    assert!(error(&engine, "RETAIN metrics").await.contains("has no retention"));
-    rows(&engine, "DROP TABLE trades").await;
-}
-
-#[tokio::test]
-async fn a_strategy_that_is_stored_twice_is_named() {
-    let engine = engine(", top => 2").await;
-    rows(&engine, &save("u", 5, 1)).await;
-    rows(&engine, "INSERT INTO metrics SELECT * FROM metrics WHERE strategy_name IN ('S003', 'S001')").await;
-    // As many strategies come in as rows are replaced: a count alone would find nothing.
-    let told = error(&engine, &save("u", 10, 2)).await;
-    assert!(told.contains("table 'metrics' holds two rows for one strategy") && told.contains("strategy_name = S001"), "{told}");
-    assert_eq!(row(&engine, "SELECT count(*), max(n_trades) FROM metrics").await, "7|1");
-}
-
-#[tokio::test]
-async fn what_changes_nothing_writes_nothing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let engine = Engine::open(&directory.path().to_string_lossy()).await.expect("engine");
-    for sql in setup(", top => 2") {
-        rows(&engine, &sql).await;
-    }
-    rows(&engine, &save("u", 5, 1)).await;
-    let files = || tree(directory.path()).into_iter().filter(|(path, _)| path.is_file()).collect::<BTreeMap<_, _>>();
-    let before = files();
-    assert_eq!(row(&engine, "RETAIN metrics").await, "D|u|5|2|0|0|6|0|0");
-    for none in [
-        "UPSERT INTO metrics SELECT * FROM metrics WHERE false",
-        "UPSERT INTO metrics (SELECT * FROM metrics WHERE false), trades (SELECT * FROM trades WHERE false)",
-    ] {
-        assert_eq!(rows(&engine, none).await, [""; 0]);
-    }
-    assert_eq!(files(), before);
-}
-
-#[tokio::test]
-async fn a_save_cuts_what_a_bulk_insert_has_left_in_one_file() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let engine = Engine::open(&directory.path().to_string_lossy()).await.expect("engine");
-    for sql in setup(", top => 2") {
-        rows(&engine, &sql).await;
-    }
-    let bulk = "INSERT INTO metrics SELECT 'D', 'u' || lpad(CAST(u.value AS VARCHAR), 2, '0'), 'B' || s.value, 0.1, 1, CAST(s.value AS DOUBLE), NULL, NULL \
-        FROM generate_series(0, 59) AS u CROSS JOIN generate_series(1, 1000) AS s";
-    rows(&engine, bulk).await;
-    let mut written = vec![];
-    for universe in ["u30", "u31", "u30", "u02"] {
-        rows(&engine, &save(universe, 20, 1)).await;
-        written.push(rows_added_last(&directory.path().join("metrics")));
-    }
-    // The first save reads the one file and writes all its rows; the next ones those of a few groups.
-    assert_eq!(written[0].iter().sum::<u64>(), 60_020);
-    assert!(written[0].len() >= 4 && written[0].contains(&1020), "{written:?}");
-    assert!(written[1..].iter().all(|files| files.iter().sum::<u64>() < 18_000), "{written:?}");
-    assert_eq!(written[2], [1020], "a group that was saved has a file of its own");
-    let ranks = "SELECT universe, count(*), count(DISTINCT strategy_name), count(rank), max(rank) FROM metrics GROUP BY 1 HAVING count(*) <> 1000 ORDER BY 1";
-    assert_eq!(rows(&engine, ranks).await, ["u02|1020|1020|1020|1020", "u30|1020|1020|1020|1020", "u31|1020|1020|1020|1020"]);
-    assert_eq!(row(&engine, "SELECT count(*), count(rank) FROM metrics").await, "60060|3060");
-}
-
-/// Rows of each file that the newest version of a table added.
-fn rows_added_last(table: &Path) -> Vec<u64> {
-    let commits = fs::read_dir(table.join("_delta_log")).expect("a log").map(|entry| entry.expect("an entry").path());
-    let last = commits.filter(|path| path.extension().is_some_and(|extension| extension == "json")).max().expect("a commit");
-    let text = fs::read_to_string(last).expect("a commit");
-    let actions = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an action"));
-    let stats = actions.filter_map(|action| serde_json::from_str::<serde_json::Value>(action["add"]["stats"].as_str()?).ok());
-    stats.map(|stats| stats["numRecords"].as_u64().expect("a number of rows")).collect()
 }

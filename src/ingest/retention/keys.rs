@@ -214,3 +214,22 @@ pub(super) fn sample_hash(seed: u64, columns: &[ArrayRef], row: usize) -> [u8; 3
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_count_as_memory_of_the_session_until_they_are_forgotten() {
+        let ctx = SessionContext::new();
+        let pool = Arc::clone(&ctx.runtime_env().memory_pool);
+        let mut keys: KeyMap<()> = KeyMap::new(&ctx);
+        for key in 0..1000_u64 {
+            keys.insert(Box::from(key.to_le_bytes()), ()).expect("memory");
+            keys.insert(Box::from(key.to_le_bytes()), ()).expect("memory");
+        }
+        assert_eq!((keys.len(), pool.reserved()), (1000, 1000 * (8 + ENTRY_BYTES)));
+        keys.clear();
+        assert_eq!((keys.len(), pool.reserved()), (0, 0));
+    }
+}

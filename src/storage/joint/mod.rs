@@ -17,7 +17,8 @@
 //! * One writer at a time has the right to write, from reading the tables to the last write; a commit runs in a task of its own, which
 //!   holds the right even where nobody waits for it any more. In a local directory and in memory the right is a lock, which the system, or
 //!   the end of the task, frees. Elsewhere it is a turn in the record, which its holder changes every few seconds: who sees it unchanged
-//!   for a whole lease, by his own clock, takes it. No two clocks are compared.
+//!   for a whole lease, by his own clock, takes it. Clocks are not compared, but that a turn left behind ten minutes ago is over at
+//!   first sight.
 //! * A writer that outlived its turn cannot do harm: every replacement of the record is conditional there, so that its commit point fails,
 //!   and who takes back puts a version after the base of every table, so that its later commits fail. Dropping and vacuuming tables take
 //!   the turn as well; a process that is suspended in the middle of it for longer than the lease, and then goes on, is not stopped.

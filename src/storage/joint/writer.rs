@@ -112,7 +112,10 @@ impl JointWriter {
                 }
             }
             for table in &failed.in_log {
-                tracing::warn!(table, "files of a change that did not come about are in the table's log and are kept; VACUUM removes them");
+                tracing::warn!(
+                    table,
+                    "files of a change that did not come about may be in the table's log and are kept; VACUUM removes them when no version needs them"
+                );
             }
         }
         self.hold.release().await;
