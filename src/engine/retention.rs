@@ -72,12 +72,13 @@ impl Engine {
                 };
                 let root = self.directory.root();
                 let turn = SaveTurn::begin(&self.ctx, root, table).await?;
-                let metrics = Some(self.rows_of(metrics, parameters).await?);
-                let mut frames = Vec::new();
-                for (table, query) in details {
-                    frames.push((table.clone(), self.rows_of(query, parameters).await?));
+                match self.request_of(metrics, details, parameters).await {
+                    Ok(request) => self.told(&turn.save(&self.ctx, root, request).await?),
+                    Err(error) => {
+                        turn.end().await;
+                        Err(error)
+                    }
                 }
-                self.told(&turn.save(&self.ctx, root, SaveRequest { metrics, details: frames }).await?)
             }
             _ => Err(Error::Internal("a statement of retention was expected".into())),
         }
@@ -96,6 +97,21 @@ impl Engine {
     fn told(&self, report: &RetentionReport) -> Result<Done> {
         let remarks = report.remarks();
         Ok(Done { frame: self.ctx.read_batch(report.to_batch()?)?, note: (!remarks.is_empty()).then(|| remarks.join("; ")) })
+    }
+
+    /// What the queries of an `UPSERT` give.
+    async fn request_of(
+        &self,
+        metrics: &SqlStatement,
+        details: &[(String, Box<SqlStatement>)],
+        parameters: &Parameters,
+    ) -> Result<SaveRequest> {
+        let metrics = Some(self.rows_of(metrics, parameters).await?);
+        let mut frames = Vec::new();
+        for (table, query) in details {
+            frames.push((table.clone(), self.rows_of(query, parameters).await?));
+        }
+        Ok(SaveRequest { metrics, details: frames })
     }
 
     /// The rows of a query inside of a statement.

@@ -108,9 +108,12 @@ impl KeyEncoder {
         let lookup = move |arguments: &[ColumnarValue]| {
             let columns = ColumnarValue::values_to_arrays(arguments)?;
             let columns = columns.iter().map(compared).collect::<Result<Vec<_>>>()?;
-            let rows = columns.first().map_or(1, |column| column.len());
-            let found = encoder.encode_columns(&columns, rows)?;
-            let found: BooleanArray = found.iter().map(|key| Some(keys.get(key).is_some_and(wanted))).collect();
+            let among = |key: &[u8]| Some(keys.get(key).is_some_and(wanted));
+            if columns.is_empty() {
+                return Ok(ColumnarValue::Array(Arc::new(BooleanArray::from_iter([among(&[])]))));
+            }
+            let encoded = encoder.converter.convert_columns(&columns)?;
+            let found: BooleanArray = encoded.iter().map(|row| among(row.data())).collect();
             Ok(ColumnarValue::Array(Arc::new(found)))
         };
         if self.names.is_empty() {

@@ -110,12 +110,31 @@ pub async fn retain(ctx: &SessionContext, root: &Root, table: &str, top: Option<
         return at_one_state(root, planned).await;
     }
     let writer = JointWriter::begin(root).await?;
-    policy = match top {
-        Some(top) => change_policy(ctx, root, table, RetentionOptions::top(top)).await?,
-        None => known_policy(root, table).await?,
+    let prepared = async {
+        let policy = match top {
+            Some(top) => change_policy(ctx, root, table, RetentionOptions::top(top)).await?,
+            None => known_policy(root, table).await?,
+        };
+        let subject = Subject::open(ctx, root, table, policy).await?;
+        Work::of_all(Place { ctx, root, subject: &subject }).plan().await?.prepare().await
     };
-    let subject = Subject::open(ctx, root, table, policy).await?;
-    Work::of_all(Place { ctx, root, subject: &subject }).plan().await?.carry_out(writer).await
+    committed(writer, prepared.await).await
+}
+
+/// Commits what was prepared, or gives the turn back.
+async fn committed(writer: JointWriter, prepared: Result<Prepared>) -> Result<RetentionReport> {
+    match prepared {
+        Ok(Prepared { changes, mut report }) if !changes.is_empty() => {
+            let names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
+            let members = changes.into_iter().map(|change| Box::new(change) as Box<dyn JointMember>).collect();
+            report.versions = names.into_iter().zip(writer.commit(members).await?).collect();
+            Ok(report)
+        }
+        nothing => {
+            writer.end().await;
+            nothing.map(|prepared| prepared.report)
+        }
+    }
 }
 
 /// The turn of one save: no other writer of several tables is at work until it is over.
@@ -135,8 +154,19 @@ impl SaveTurn {
         // Without a policy nothing is made, not even a database.
         known_policy(root, table).await?;
         let writer = JointWriter::begin(root).await?;
-        let policy = known_policy(root, table).await?;
-        Ok(Self { writer, subject: Subject::open(ctx, root, table, policy).await? })
+        let subject = async { Subject::open(ctx, root, table, known_policy(root, table).await?).await };
+        match subject.await {
+            Ok(subject) => Ok(Self { writer, subject }),
+            Err(error) => {
+                writer.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the turn back without a save, and returns when others may have it.
+    pub async fn end(self) {
+        self.writer.end().await;
     }
 
     /// Saves metrics and details by their keys and applies the policy to the groups they belong to, all in one commit.
@@ -145,21 +175,30 @@ impl SaveTurn {
     /// As [`retain`]; [`Error::Query`] for rows that do not fit the tables, [`Error::Conflict`] for two rows of one strategy, for details of
     /// a strategy without metrics, and when another writer changed a table since the turn began.
     pub async fn save(self, ctx: &SessionContext, root: &Root, request: SaveRequest) -> Result<RetentionReport> {
-        let policy = &self.subject.policy;
-        for (place, (name, _)) in request.details.iter().enumerate() {
-            if !policy.details.contains(name) {
-                let (table, known) = (&self.subject.metrics.name, policy.details.join(", "));
-                return Err(Error::Usage(format!(
-                    "'{name}' is no table of details of '{table}': there are {known}\nhint: ALTER TABLE {table} SET RETENTION (details => '...')"
-                )));
-            }
-            if request.details[..place].iter().any(|(other, _)| other == name) {
-                return Err(Error::Usage(format!("rows for '{name}' are given twice")));
-            }
-        }
-        let work = Work::of_request(Place { ctx, root, subject: &self.subject }, request).await?;
-        work.plan().await?.carry_out(self.writer).await
+        let place = Place { ctx, root, subject: &self.subject };
+        let prepared = async {
+            check_details(place.subject, &request)?;
+            Work::of_request(place, request).await?.plan().await?.prepare().await
+        };
+        committed(self.writer, prepared.await).await
     }
+}
+
+/// Details go to tables that the policy names, to each once.
+fn check_details(subject: &Subject, request: &SaveRequest) -> Result<()> {
+    let policy = &subject.policy;
+    for (place, (name, _)) in request.details.iter().enumerate() {
+        if !policy.details.contains(name) {
+            let (table, known) = (&subject.metrics.name, policy.details.join(", "));
+            return Err(Error::Usage(format!(
+                "'{name}' is no table of details of '{table}': there are {known}\nhint: ALTER TABLE {table} SET RETENTION (details => '...')"
+            )));
+        }
+        if request.details[..place].iter().any(|(other, _)| other == name) {
+            return Err(Error::Usage(format!("rows for '{name}' are given twice")));
+        }
+    }
+    Ok(())
 }
 
 async fn known_policy(root: &Root, table: &str) -> Result<RetentionPolicy> {
@@ -265,6 +304,12 @@ fn groups_of(ctx: &SessionContext, ranking: &Ranking, wanted: impl Fn(usize) -> 
     Ok(groups)
 }
 
+/// Changes whose files are written; none where nothing changes.
+struct Prepared {
+    changes: Vec<TableChange>,
+    report: RetentionReport,
+}
+
 /// What will become of metrics and details.
 struct Plan<'a> {
     place: Place<'a>,
@@ -292,28 +337,25 @@ impl Plan<'_> {
         Ok(report)
     }
 
-    /// Writes the new files of all tables, reads them back and commits; where nothing changes, nothing is written.
-    async fn carry_out(mut self, writer: JointWriter) -> Result<RetentionReport> {
+    /// Writes the new files of all tables and reads them back.
+    async fn prepare(mut self) -> Result<Prepared> {
         let mut changes = Vec::new();
-        if let Err(error) = self.write(&mut changes).await {
-            return abandon_after(changes, error).await;
-        }
-        let mut report = self.report(false)?;
-        if changes.is_empty() {
-            writer.end().await;
-            return Ok(report);
-        }
+        let report = match self.try_prepare(&mut changes).await {
+            Ok(report) => report,
+            Err(error) => return abandon_after(changes, error).await,
+        };
+        Ok(Prepared { changes, report })
+    }
+
+    async fn try_prepare(&mut self, changes: &mut Vec<TableChange>) -> Result<RetentionReport> {
+        self.write(changes).await?;
+        let report = self.report(false)?;
         if let Some(first) = changes.first_mut() {
             first.set_note(report.note(self.place.subject).to_note()?);
         }
-        for change in &changes {
-            if let Err(error) = change.verify().await {
-                return abandon_after(changes, error).await;
-            }
+        for change in changes.iter() {
+            change.verify().await?;
         }
-        let names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
-        let members = changes.into_iter().map(|change| Box::new(change) as Box<dyn JointMember>).collect();
-        report.versions = names.into_iter().zip(writer.commit(members).await?).collect();
         Ok(report)
     }
 

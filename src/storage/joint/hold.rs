@@ -22,6 +22,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const BEATS: u32 = 6;
 /// Tries for a turn that somebody has within one lease.
 const TRIES: u32 = 60;
+/// How often giving a turn back is tried.
+const GIVING_BACK: u32 = 3;
 /// Age from which a turn is over at first sight: more than two clocks differ by.
 const LONG_AGO: chrono::Duration = chrono::Duration::minutes(10);
 
@@ -223,10 +225,19 @@ impl KeptTurn {
                 Err(error) => tracing::warn!(%error, "a sign of life of a writer of several tables could not be given; it is tried again"),
             }
         }
-        let back = |record: &JointRecord| JointRecord { turn: None, ..record.clone() };
-        if let Err(error) = self.replace(back).await {
-            tracing::debug!(%error, "the turn of a writer of several tables is left to run out");
+        self.give_back().await;
+    }
+
+    async fn give_back(&self) {
+        for _ in 0..GIVING_BACK {
+            let Err(error) = self.replace(|record| JointRecord { turn: None, ..record.clone() }).await else { return };
+            tracing::debug!(%error, "the turn of a writer of several tables could not be given back");
+            // A write whose answer was lost may have made the record another one.
+            if let Ok(found) = StoredRecord::read(&self.root).await {
+                *self.stored.lock().await = found;
+            }
         }
+        tracing::warn!(database = %self.root.url(), "the turn of a writer of several tables is left to run out: the next writer waits for it");
     }
 
     /// Replaces the record while it has this turn; whether it has.

@@ -127,7 +127,9 @@ impl StoredRecord {
     pub(super) async fn read(root: &Root) -> Result<Self> {
         let path = record_path(root);
         let failed = |e| Error::storage(format!("reading {}", root.shown(&path)), e);
-        let found = match root.store().get(&path).await {
+        // What others have written a moment ago must be seen, also by a statement that sees one version of every other object.
+        let (store, place) = root.origin(&path)?;
+        let found = match store.get(&place).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(Self { record: JointRecord::default(), state: None, written: None }),
             Err(e) => return Err(failed(e)),
@@ -179,7 +181,8 @@ impl StoredRecord {
             (_, None) => PutMode::Create,
             (_, Some(state)) => PutMode::Update(state.clone()),
         };
-        let put = root.store().put_opts(&path, content.into(), PutOptions::from(mode)).await;
+        let (store, place) = root.origin(&path)?;
+        let put = store.put_opts(&place, content.into(), PutOptions::from(mode)).await;
         let put = put.map_err(|error| match error {
             object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
                 Error::Conflict("another writer began to change several tables meanwhile; nothing was changed, run it again".into())
