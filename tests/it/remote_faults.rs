@@ -16,7 +16,7 @@ use crate::server::{Call, Fault, KEY, SECRET, Server};
 use crate::support::{legacy_csv, request, row, rows};
 
 /// Databases that are worked on at the same time.
-const LANES: usize = 4;
+const LANES: usize = 8;
 /// How long the store may be silent.
 const TIMEOUT: Duration = Duration::from_millis(1000);
 /// A silence that is too long.
