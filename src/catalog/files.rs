@@ -108,6 +108,12 @@ async fn delta_at(state: &SessionState, url: &ListingTableUrl) -> DfResult<Optio
     if store.list(Some(&log)).try_next().await?.is_none() {
         return Ok(None);
     }
+    if !place.username().is_empty() {
+        // Plans name stores by scheme and host: the table would be looked for in another container.
+        return plan_err!(
+            "a table with a log is read by scheme, bucket or container, and folder alone: give account and credentials by the environment"
+        );
+    }
     let external = |e: deltalake::DeltaTableError| DataFusionError::External(Box::new(e));
     let builder = DeltaTableBuilder::from_url(place.clone()).map_err(external)?.with_storage_backend(store, place);
     Ok(Some(builder.load().await.map_err(external)?.table_provider().await?))

@@ -386,13 +386,20 @@ impl RemoteStores {
                 "{reason}\nhint: give a directory or a URL of {schemes}://; files of web servers are tables by their quoted URL"
             )));
         }
-        // Azure writes the container before the host.
-        let is_container = url.password().is_none() && url.scheme().starts_with('a');
+        let scheme = url.scheme();
+        let wrong = |reason: String| Err(Error::Usage(format!("the URL of a database is scheme, bucket and folder alone: {reason}")));
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(refused(&format!("the URL names no bucket\nhint: write {}://bucket/folder", url.scheme())));
+            return wrong(format!("this one names no bucket\nhint: write {scheme}://bucket/folder"));
         }
-        if url.query().is_some() || url.fragment().is_some() || !(url.username().is_empty() || is_container) {
-            return Err(refused("its URL is scheme, bucket and folder alone\nhint: credentials belong in the environment"));
+        // Plans name stores by scheme and host: two containers of one account would be one.
+        if scheme.starts_with('a') && !url.username().is_empty() && url.password().is_none() {
+            let (container, path) = (url.username(), url.path());
+            return wrong(format!(
+                "this one names an account\nhint: write {scheme}://{container}{path}, and the account into AZURE_STORAGE_ACCOUNT_NAME"
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return wrong("this one holds more\nhint: credentials belong in the environment".into());
         }
         self.open(url)?.ok_or_else(|| refused("no store was opened"))
     }
@@ -488,6 +495,7 @@ mod tests {
             ("https://host/db", "take no conditional writes"),
             ("tape://reel/db", "give a directory or a URL of s3://"),
             ("s3:///db", "names no bucket"),
+            ("abfss://box@account.dfs.core.windows.net/db", "write abfss://box/db, and the account into AZURE_STORAGE_ACCOUNT_NAME"),
             ("s3://user:hidden@bucket/db", "credentials belong in the environment"),
             ("s3://bucket/db?versionId=1", "scheme, bucket and folder alone"),
         ] {

@@ -9,7 +9,7 @@ use tranchedb::{Engine, Error};
 
 use crate::program::{Run, finish, program};
 use crate::server::{Call, Fault, KEY, SECRET, Server};
-use crate::support::{error, legacy_csv, request, row, rows};
+use crate::support::{error, import, legacy_csv, request, row, rows};
 
 /// A server with an empty bucket `bucket`.
 async fn server() -> (TempDir, Server) {
@@ -133,6 +133,24 @@ async fn data_files_are_fetched_once_and_logs_are_asked_for_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strategy_tables_are_counted_and_kept_as_well() {
+    let (folder, server) = server().await;
+    let first = legacy_csv(folder.path(), "a.csv", "Date,S1,S2", &["2024-01-01,1,2", "2024-01-02,3,4"]);
+    import(&open(&server, "s3://bucket/db").await, &first, "s").await;
+    let engine = open(&server, "s3://bucket/db").await;
+    let sql = "SELECT strategy, sum(pnl), max_drawdown_pnl(pnl) FROM s GROUP BY strategy ORDER BY strategy";
+    for (misses, is_read) in [("misses=1", true), ("misses=0", false)] {
+        server.take_seen();
+        let told = rows(&engine, &format!("EXPLAIN ANALYZE {sql}")).await.join("\n");
+        let seen = server.take_seen();
+        assert!(told.contains("RunAggregateExec") && told.contains(misses), "{told}");
+        assert!(told.contains(&format!("origin: requests={}, ", seen.len())), "{} requests\n{told}", seen.len());
+        assert_eq!(seen.iter().any(|(_, key)| key.ends_with(".parquet")), is_read, "{seen:?}");
+    }
+    assert_eq!(rows(&engine, sql).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_there_once() {
     let (_folder, server) = server().await;
     let engine = open(&server, "s3://bucket/db").await;
@@ -193,7 +211,7 @@ async fn the_program_works_on_a_bucket_as_on_a_directory() {
     good(&["RESTORE TABLE s TO VERSION AS OF 1"]).await;
     assert_eq!(
         good(&["SELECT total FROM v", "SELECT count(*) AS n FROM system.versions WHERE table_name = 's'"]).await,
-        "total\n21\n\nn\n6\n"
+        "total\n21\nn\n6\n"
     );
     let removed = good(&["VACUUM s RETAIN 0 HOURS"]).await;
     assert!(removed.contains("part-"), "{removed}");
@@ -208,11 +226,19 @@ async fn the_program_works_on_a_bucket_as_on_a_directory() {
     .await;
     assert_eq!(
         good(&["SELECT strategy_name, rank FROM metrics ORDER BY rank", "SELECT sum(pnl_usd) AS kept FROM trades"]).await,
-        "strategy_name,rank\nb,1\na,2\n\nkept\n4\n"
+        "strategy_name,rank\nb,1\na,2\nkept\n4\n"
     );
     let retained = program_on(&server, &["retain", "metrics", "--top", "0"]).await.good();
     assert!(retained.contains('D'), "{retained}");
     assert_eq!(good(&["SELECT count(*) AS n FROM trades"]).await, "n\n0\n");
+    // What one program has read lies on the disk for the next.
+    let cache = folder.path().join("cache").display().to_string();
+    let cached = ["--cache-dir", &cache, "-c", "SELECT sum(pnl) AS total FROM s"];
+    for is_cold in [true, false] {
+        server.take_seen();
+        assert_eq!(program_on(&server, &cached).await.good(), "total\n21\n");
+        assert_eq!(server.take_seen().iter().any(|(_, key)| key.ends_with(".parquet")), is_cold);
+    }
     good(&["DROP VIEW v", "DROP TABLE s", "DROP TABLE metrics", "DROP TABLE trades"]).await;
     let left = keys(&folder.path().join("bucket"));
     let own = |key: &String| key.starts_with("db/_tranchedb/");

@@ -16,7 +16,7 @@ use crate::server::{Call, Fault, KEY, SECRET, Server};
 use crate::support::{legacy_csv, request, row, rows};
 
 /// Databases that are worked on at the same time.
-const LANES: usize = 4;
+const LANES: usize = 8;
 /// How long the store may be silent.
 const TIMEOUT: Duration = Duration::from_millis(1000);
 /// A silence that is too long.
@@ -104,8 +104,8 @@ const QUESTIONS: &[Question] = &[
         answer: |s| format!("{}|{}", s.pnl.len(), s.pnl.iter().sum::<i64>()),
     },
     Question {
-        sql: "SELECT (SELECT count(*) FROM metrics), (SELECT coalesce(sum(n_trades), 0) FROM metrics), (SELECT count(*) FROM trades), \
-              (SELECT CAST(coalesce(sum(pnl_usd), 0) AS BIGINT) FROM trades)",
+        sql: "SELECT (SELECT count(*) FROM metrics) AS a, (SELECT coalesce(sum(n_trades), 0) FROM metrics) AS b, \
+              (SELECT count(*) FROM trades) AS c, (SELECT CAST(coalesce(sum(pnl_usd), 0) AS BIGINT) FROM trades) AS d",
         answer: |s| {
             let (universes, marks) = (s.saved.len() as i64, s.saved.values().sum::<i64>());
             let [strategies, kept, trades] = SAVED;
