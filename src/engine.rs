@@ -24,7 +24,7 @@ use sqlparser::ast::Statement as Ast;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, SCHEMA, Statement, TableKind, bind_versions, dml_base, execute_copy, execute_ddl, execute_dml,
-    missing_file, parse_in, parse_table_name, plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters,
+    missing_file, parse_in, parse_table_name, plan_statement, plan_whole_table, refresh, refuse_passed_over, refuse_stored_parameters,
     resolve_relation_arguments, restore, unquoted_file, vacuum,
 };
 use crate::config::{EngineConfig, SqlDialect, SqlOptions};
@@ -174,6 +174,10 @@ impl Engine {
             Command::SetTier { .. } | Command::ApplyTierRules { .. } => {
                 return self.run_tiers(&statement.command, &statement.text, parameters).await;
             }
+            Command::Refresh { name } => {
+                let dropped = refresh(&self.directory, &self.stores, name).await?;
+                self.one_column("dropped_blocks", Arc::new(UInt64Array::from(vec![dropped])))
+            }
             Command::Vacuum { table, retain_hours, dry_run } => {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
@@ -274,7 +278,7 @@ impl Engine {
         if matches!(plan, LogicalPlan::Statement(_)) {
             let before = self.options();
             let frame = self.ctx.execute_logical_plan(plan).await?;
-            if let Err(error) = tiers::apply(self.stores.tiers(), &before, &self.options()) {
+            if let Err(error) = tiers::apply(&self.stores, &before, &self.options()) {
                 self.ctx.state_ref().write().config_mut().options_mut().extensions.insert(before);
                 return Err(error);
             }

@@ -40,7 +40,14 @@ pub(super) async fn with_file(config: EngineConfig) -> Result<EngineConfig> {
 /// # Errors
 /// [`Error::Usage`] for a name or a place that cannot be.
 pub(super) fn locations(config: &EngineConfig, root: &Root, stores: &RemoteStores) -> Result<Locations> {
-    Locations::try_new(config.locations.iter().map(|(name, url)| (name.as_str(), url.as_str())), root.url(), stores)
+    let urls = config.locations.iter().map(|(name, url)| (name.as_str(), url.as_str()));
+    let mut locations = Locations::try_new(urls, root.url(), stores)?;
+    for (table, said) in &config.tables {
+        let Some(names) = &said.tiers else { continue };
+        let tiers = names.iter().map(|name| name.parse()).collect::<Result<Vec<Tier>, String>>();
+        locations.set_tiers(table, &tiers.map_err(|reason| Error::Usage(format!("table '{table}': {reason}")))?);
+    }
+    Ok(locations)
 }
 
 /// Opens the tiers.
@@ -59,21 +66,24 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
         settings = settings.with_disk(directory, config.disk_tier_bytes() as u64);
     }
     let tiers = Tiers::open(settings).map_err(|error| Error::Usage(error.to_string()))?;
-    Ok(Arc::new(RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?))
+    let stores = RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?;
+    stores.set_max_staleness(config.tiers.max_staleness.unwrap_or_default());
+    Ok(Arc::new(stores))
 }
 
 /// Sets the limits of the tiers as the session says; those that stay are left alone.
 ///
 /// # Errors
 /// [`Error::Usage`] for a limit below one block, or a disk tier without a directory.
-pub(super) fn apply(tiers: &Tiers, before: &SqlOptions, options: &SqlOptions) -> Result<()> {
+pub(super) fn apply(stores: &RemoteStores, before: &SqlOptions, options: &SqlOptions) -> Result<()> {
     let limits = [
         (Tier::Memory, before.memory_tier_bytes, options.memory_tier_bytes),
         (Tier::Disk, before.disk_tier_bytes, options.disk_tier_bytes),
     ];
     for (tier, _, bytes) in limits.into_iter().filter(|(_, before, after)| before != after) {
-        tiers.set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
+        stores.tiers().set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
     }
+    stores.set_max_staleness(options.max_staleness);
     Ok(())
 }
 
