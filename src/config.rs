@@ -128,8 +128,8 @@ pub struct TierConfig {
     pub serve_stale_on_error: bool,
     /// How long an object store may be silent, its client's own retries included, before a read or write fails; `None` is 30 seconds.
     pub origin_timeout: Option<Duration>,
-    /// How long what is known of a remote object, and of a table in an object store, may be used without asking the store; `None` asks it
-    /// for every query. A session may change it.
+    /// How long what is known of a file of an object store may be used without asking the store; `None` asks it for every query. Logs of
+    /// tables are always asked for. A session may change it.
     pub max_staleness: Option<Duration>,
 }
 
@@ -241,7 +241,7 @@ pub struct SqlOptions {
     pub memory_tier_bytes: usize,
     /// Bytes of files of object stores that are kept on the local disk.
     pub disk_tier_bytes: usize,
-    /// How long what is known of remote objects and tables may be used without asking their store.
+    /// How long what is known of files of object stores may be used without asking the store.
     pub max_staleness: Duration,
 }
 
@@ -372,7 +372,7 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "max_staleness",
-        description: "How long what is known of remote objects and tables may be used without asking their store: 0s (ask for every query), 30s, 5m.",
+        description: "How long what is known of files of object stores may be used without asking the store: 0s (ask for every query), 30s, 5m.",
         get: |options| show_duration(options.max_staleness),
         set: |options, value| {
             parse_duration(value).map(|time| options.max_staleness = time).map_err(|_| "a time such as 0s, 30s, 5m or 1h")

@@ -25,7 +25,7 @@ use sqlparser::ast::Statement as Ast;
 
 use crate::catalog::{
     CATALOG, Command, DirectorySchema, SCHEMA, Statement, TableKind, bind_versions, dml_base, execute_copy, execute_ddl, execute_dml,
-    missing_file, parse_in, parse_table_name, plan_statement, plan_whole_table, refuse_passed_over, refuse_stored_parameters,
+    missing_file, parse_in, parse_table_name, plan_statement, plan_whole_table, refresh, refuse_passed_over, refuse_stored_parameters,
     resolve_relation_arguments, restore, unquoted_file, vacuum,
 };
 use crate::config::{EngineConfig, SqlDialect, SqlOptions};
@@ -204,6 +204,10 @@ impl Engine {
             Command::SetTier { .. } | Command::ApplyTierRules { .. } => {
                 return self.run_tiers(&statement.command, &statement.text, parameters).await;
             }
+            Command::Refresh { name } => {
+                let dropped = refresh(&self.directory, &self.stores, name).await?;
+                self.one_column("dropped_blocks", Arc::new(UInt64Array::from(vec![dropped])))
+            }
             Command::Vacuum { table, retain_hours, dry_run } => {
                 let removed = vacuum(&self.directory, table, *retain_hours, *dry_run).await?;
                 self.one_column("removed", Arc::new(StringArray::from(removed)))
@@ -313,7 +317,7 @@ impl Engine {
             let before = self.options();
             let frame = self.ctx.execute_logical_plan(plan).await?;
             let has_directory = self.config.tiers.directory.is_some();
-            let limited = tiers::Limited { tiers: self.stores.tiers(), decoded: self.extension(), has_directory };
+            let limited = tiers::Limited { stores: &self.stores, decoded: self.extension(), has_directory };
             if let Err(error) = tiers::apply(&limited, &before, &self.options()) {
                 self.ctx.state_ref().write().config_mut().options_mut().extensions.insert(before);
                 return Err(error);

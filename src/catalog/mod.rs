@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `parser` | the dialect, statements with their places, `VERSION AS OF`, `RESTORE TABLE`, `VACUUM` |
 //! | `retention_commands` | `SET RETENTION`, `RETAIN`, `UPSERT INTO` |
-//! | `tier_commands`, `tier_choice` | `SET TIER`, `APPLY TIER RULES`, and which files of a table a condition means |
+//! | `tier_commands`, `tier_choice` | `SET TIER`, `APPLY TIER RULES`, `REFRESH TABLE`, and which files of a table a condition means |
 //! | `dialects` | texts in more than one dialect |
 //! | `directory` | the schema over the directory: which name is which table |
 //! | `files`, `glob` | files and folders elsewhere as tables, by quoted path or `CREATE EXTERNAL TABLE` |
@@ -70,7 +70,7 @@ pub(crate) use redact::Redacted;
 pub use relation_arguments::resolve_relation_arguments;
 pub use system::{SYSTEM_SCHEMA, SYSTEM_TABLES, SystemSchema};
 pub use tier_choice::{age_condition, chosen_files, tier_condition};
-pub use tier_commands::{TierMove, check_tier, move_chosen};
+pub use tier_commands::{TierMove, check_tier, move_chosen, refresh};
 pub use versions::bind_versions;
 pub use whole_table::plan_whole_table;
 pub use wide_schemas::WideSchemaCache;

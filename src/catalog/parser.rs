@@ -2,8 +2,8 @@
 //!
 //! Added: `FROM t VERSION AS OF n`, `RESTORE TABLE t TO VERSION AS OF n`, `VACUUM t [RETAIN n HOURS] [DRY RUN]`; of retention
 //! `ALTER TABLE t SET RETENTION (...)`, `ALTER TABLE t DROP RETENTION`, `RETAIN t [TOP n] [DRY RUN]`, `UPSERT INTO t (SELECT ...), ...`
-//! (`retention_commands`); of tiers `ALTER TABLE t SET TIER 'cold' [WHERE ...] [DRY RUN]`, `APPLY TIER RULES [FOR t] [DRY RUN]`
-//! (`tier_commands`).
+//! (`retention_commands`); of tiers `ALTER TABLE t SET TIER 'cold' [WHERE ...] [DRY RUN]`, `APPLY TIER RULES [FOR t] [DRY RUN]`,
+//! `REFRESH TABLE t` (`tier_commands`).
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as SqlStatement};
@@ -94,6 +94,11 @@ pub enum Command {
         table: Option<String>,
         /// Only tell what would move.
         dry_run: bool,
+    },
+    /// `REFRESH TABLE t`, or `REFRESH TABLE 's3://bucket/path'`.
+    Refresh {
+        /// A table, or a URL.
+        name: String,
     },
     /// A statement in HeavyDB's dialect, read when it runs.
     Heavy,

@@ -4,22 +4,29 @@
 //! ALTER TABLE t SET TIER 'cold' WHERE year < 2023 [DRY RUN]
 //! ALTER TABLE t SET TIER 'hot' [DRY RUN]
 //! APPLY TIER RULES [FOR t] [DRY RUN]
+//! REFRESH TABLE t
+//! REFRESH TABLE 's3://bucket/path'
 //! ```
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use datafusion::common::plan_datafusion_err;
+use datafusion::datasource::listing::ListingTable;
 use datafusion::error::DataFusionError;
+use object_store::path::Path;
 use serde_json::json;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
+use url::Url;
 
+use super::directory::{DirectorySchema, TableKind};
 use super::parser::{Command, dry_run, is_word, plain_name, plan_error, word};
 use super::tier_choice::ChosenFiles;
 use crate::error::{Error, Result};
-use crate::storage::{HOT, Movement, Root, move_files};
+use crate::storage::{HOT, Movement, RemoteStores, Root, move_files};
 
 /// Reads a statement of tiers; `None` when the next statement is another one, and then no token is consumed.
 pub(super) fn parse_tiers(sql: &mut Parser<'_>) -> Result<Option<Command>, DataFusionError> {
@@ -27,6 +34,15 @@ pub(super) fn parse_tiers(sql: &mut Parser<'_>) -> Result<Option<Command>, DataF
         (0..3).for_each(|_| drop(sql.next_token()));
         let table = if word(sql, "FOR") { Some(plain_name(&sql.parse_object_name(false)?)?) } else { None };
         return Ok(Some(Command::ApplyTierRules { table, dry_run: dry_run(sql)? }));
+    }
+    if is_word(sql, 0, "REFRESH") && is_word(sql, 1, "TABLE") {
+        (0..2).for_each(|_| drop(sql.next_token()));
+        let name = match &sql.peek_token_ref().token {
+            Token::SingleQuotedString(url) => url.clone(),
+            _ => return Ok(Some(Command::Refresh { name: plain_name(&sql.parse_object_name(false)?)? })),
+        };
+        sql.next_token();
+        return Ok(Some(Command::Refresh { name }));
     }
     let sets = [(0, "ALTER"), (1, "TABLE"), (3, "SET"), (4, "TIER")].iter().all(|(place, expected)| is_word(sql, *place, expected));
     if !sets {
@@ -112,6 +128,38 @@ pub async fn move_chosen(root: &Root, table: &str, tier: &str, chosen: ChosenFil
     Ok(done)
 }
 
+/// Forgets what the tiers know and hold of a table's files, or of what lies at a URL: the next query asks their store. Returns the blocks
+/// that were dropped. Tables in directories are always asked.
+///
+/// # Errors
+/// [`Error::Query`] for a table that is not there, [`Error::Usage`] for a URL of no store.
+pub async fn refresh(schema: &DirectorySchema, stores: &RemoteStores, name: &str) -> Result<u64> {
+    if name.contains("://") {
+        let url = Url::parse(name).map_err(|e| Error::Usage(format!("REFRESH TABLE '{name}': {e}")))?;
+        let dropped = forget(stores, &url)?;
+        return dropped.ok_or_else(|| Error::Usage(format!("REFRESH TABLE '{name}': there is no store for {}://", url.scheme())));
+    }
+    let (kind, table) = schema.find(name).await?.ok_or_else(|| plan_datafusion_err!("table '{name}' not found"))?;
+    let urls: Vec<String> = match (kind, table.downcast_ref::<ListingTable>()) {
+        (TableKind::Strategies | TableKind::Delta, _) => vec![schema.root().table_url(name)?.to_string()],
+        (_, Some(files)) => files.table_paths().iter().map(|path| path.as_str().to_owned()).collect(),
+        _ => vec![],
+    };
+    let mut dropped = 0;
+    for url in urls {
+        let url = Url::parse(&url).map_err(|e| Error::Internal(format!("URL {url} of table '{name}': {e}")))?;
+        dropped += forget(stores, &url)?.unwrap_or_default();
+    }
+    Ok(dropped)
+}
+
+/// The blocks that were dropped of what lies at a URL; `None` where it is of no remote store.
+fn forget(stores: &RemoteStores, url: &Url) -> Result<Option<u64>> {
+    let Some(store) = stores.open(url)? else { return Ok((url.scheme() == "file").then_some(0)) };
+    let path = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("{url}: {e}")))?;
+    Ok(Some(if path.as_ref().is_empty() { store.invalidate_all() } else { store.invalidate(&path) }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +180,8 @@ mod tests {
         assert!(
             matches!(command("ALTER TABLE \"T\" SET TIER 'hot'"), Command::SetTier { table, condition: None, dry_run: false, .. } if table == "T")
         );
+        assert!(matches!(command("REFRESH TABLE Bars"), Command::Refresh { name } if name == "bars"));
+        assert!(matches!(command("refresh table 's3://b/x.parquet';"), Command::Refresh { name } if name == "s3://b/x.parquet"));
         assert!(matches!(command("APPLY TIER RULES"), Command::ApplyTierRules { table: None, dry_run: false }));
         assert!(
             matches!(command("apply tier rules for t dry run"), Command::ApplyTierRules { table: Some(table), dry_run: true } if table == "t")

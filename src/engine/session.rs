@@ -113,6 +113,7 @@ fn session_config(config: &EngineConfig) -> Result<SessionConfig> {
             decoded_tier_bytes: config.decoded_tier_bytes(),
             memory_tier_bytes: config.memory_tier_bytes(),
             disk_tier_bytes: config.disk_tier_bytes(),
+            max_staleness: config.tiers.max_staleness.unwrap_or_default(),
             ..SqlOptions::default()
         })
         .with_option_extension(HeavySettings::default())

@@ -40,7 +40,14 @@ pub(super) async fn with_file(config: EngineConfig) -> Result<EngineConfig> {
 /// # Errors
 /// [`Error::Usage`] for a name or a place that cannot be.
 pub(super) fn locations(config: &EngineConfig, root: &Root, stores: &RemoteStores) -> Result<Locations> {
-    Locations::try_new(config.locations.iter().map(|(name, url)| (name.as_str(), url.as_str())), root.url(), stores)
+    let urls = config.locations.iter().map(|(name, url)| (name.as_str(), url.as_str()));
+    let mut locations = Locations::try_new(urls, root.url(), stores)?;
+    for (table, said) in &config.tables {
+        let Some(names) = &said.tiers else { continue };
+        let tiers = names.iter().map(|name| name.parse()).collect::<Result<Vec<Tier>, String>>();
+        locations.set_tiers(table, &tiers.map_err(|reason| Error::Usage(format!("table '{table}': {reason}")))?);
+    }
+    Ok(locations)
 }
 
 /// Opens the tiers.
@@ -58,12 +65,14 @@ pub(super) fn open(config: &EngineConfig) -> Result<Arc<RemoteStores>> {
         settings = settings.with_disk(directory, config.disk_tier_bytes() as u64);
     }
     let tiers = Tiers::open(settings).map_err(|error| Error::Usage(error.to_string()))?;
-    Ok(Arc::new(RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?))
+    let stores = RemoteStores::new(tiers, &config.store_options, config.origin_timeout())?;
+    stores.set_max_staleness(config.tiers.max_staleness.unwrap_or_default());
+    Ok(Arc::new(stores))
 }
 
 /// What has a limit that a session may change.
 pub(super) struct Limited<'a> {
-    pub(super) tiers: &'a Tiers,
+    pub(super) stores: &'a RemoteStores,
     pub(super) decoded: Option<Arc<DecodedTier>>,
     /// Whether there is a place for the disk tier.
     pub(super) has_directory: bool,
@@ -82,11 +91,12 @@ pub(super) fn apply(limited: &Limited<'_>, before: &SqlOptions, options: &SqlOpt
         (Tier::Disk, before.disk_tier_bytes, options.disk_tier_bytes),
     ];
     for (tier, _, bytes) in limits.into_iter().filter(|(_, before, after)| before != after) {
-        limited.tiers.set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
+        limited.stores.tiers().set_limit(tier, bytes as u64).map_err(|error| Error::Usage(error.to_string()))?;
     }
     if let Some(decoded) = &limited.decoded {
         decoded.set_limit(options.decoded_tier_bytes);
     }
+    limited.stores.set_max_staleness(options.max_staleness);
     Ok(())
 }
 

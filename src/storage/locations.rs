@@ -29,7 +29,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, RenameOptions, Result as StoreResult,
 };
-use object_store_tiers::{Origin, ReadFigures, TieredStore, VersionPolicy};
+use object_store_tiers::{Origin, ReadFigures, TIERS, Tier, TieredStore, VersionPolicy};
 use parking_lot::Mutex;
 use url::Url;
 
@@ -49,6 +49,8 @@ const DELETES_TOGETHER: usize = 8;
 #[derive(Debug, Default)]
 pub struct Locations {
     by_name: BTreeMap<String, Location>,
+    /// Tiers that files of a table do not pass, by the table's name.
+    declined: BTreeMap<String, Vec<Tier>>,
 }
 
 /// A place for files of tables: a directory or a part of an object store.
@@ -92,7 +94,18 @@ impl Locations {
             let base = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("location '{name}': {e}")))?;
             by_name.insert(name.to_owned(), Location { url, base, opener: stores.opener(), opened: Mutex::default() });
         }
-        Ok(Self { by_name })
+        Ok(Self { by_name, declined: BTreeMap::new() })
+    }
+
+    /// Says which tiers alone the files of a table pass, where they lie in an object store.
+    pub fn set_tiers(&mut self, table: &str, tiers: &[Tier]) {
+        let all = TIERS.iter().map(|described| described.tier).filter(|tier| *tier != Tier::Origin);
+        self.declined.insert(table.to_owned(), all.filter(|tier| !tiers.contains(tier)).collect());
+    }
+
+    /// A store as files of a table are read and written through it.
+    fn passing(&self, table: &str, store: TieredStore) -> TieredStore {
+        self.declined.get(table).into_iter().flatten().fold(store, |store, tier| store.without(*tier))
     }
 
     /// Names of all locations, ascending.
@@ -199,6 +212,8 @@ impl Location {
 #[derive(Clone)]
 pub struct LocatedStore {
     inner: Arc<dyn ObjectStore>,
+    /// The same as one whose tiers may be passed by, where it is remote.
+    tiered: Option<TieredStore>,
     prefix: Path,
     locations: Arc<Locations>,
     /// What the reads of one statement from remote locations are counted in.
@@ -253,7 +268,12 @@ impl fmt::Display for LocatedStore {
 impl LocatedStore {
     /// The store `inner` of a database whose tables lie in folders below `prefix`.
     pub fn new(inner: Arc<dyn ObjectStore>, prefix: Path, locations: Arc<Locations>) -> Self {
-        Self { inner, prefix, locations, figures: None }
+        Self { inner, tiered: None, prefix, locations, figures: None }
+    }
+
+    /// The same, whose `inner` store is remote and read through tiers.
+    pub fn with_tiers(self, tiered: Option<TieredStore>) -> Self {
+        Self { tiered, ..self }
     }
 
     /// The same for one query, whose reads of remote locations are counted in `figures`.
@@ -287,13 +307,24 @@ impl LocatedStore {
         Some((table, name, rest))
     }
 
+    /// The database's own store as files of a path's table are read and written through it.
+    fn own(&self, path: &Path) -> Arc<dyn ObjectStore> {
+        let below = path.as_ref().strip_prefix(self.prefix.as_ref()).map(|below| below.trim_start_matches('/'));
+        let table = below.and_then(|below| below.split_once('/')).map(|(table, _)| table);
+        match (table.filter(|table| self.locations.declined.contains_key(*table)), &self.tiered) {
+            (Some(table), Some(tiered)) => Arc::new(self.locations.passing(table, tiered.clone())),
+            _ => Arc::clone(&self.inner),
+        }
+    }
+
     fn route(&self, operation: &str, path: &Path) -> Result<Route> {
         let Some((table, name, rest)) = self.parts(path) else { return Ok(Route::Own) };
         let location = self.locations.by_name.get(name).ok_or_else(|| unknown_location(operation, table, name, rest))?;
         let opened = location.open()?;
-        let store: Arc<dyn ObjectStore> = match (&opened.tiered, &self.figures) {
+        let tiered = opened.tiered.map(|tiered| self.locations.passing(table, tiered));
+        let store: Arc<dyn ObjectStore> = match (tiered, &self.figures) {
             (Some(tiered), Some(figures)) => Arc::new(tiered.scoped(Arc::clone(figures))),
-            (Some(tiered), None) => Arc::new(tiered.clone()),
+            (Some(tiered), None) => Arc::new(tiered),
             (None, _) => Arc::clone(&opened.origin),
         };
         let here = path.as_ref().strip_suffix(rest).unwrap_or_default().trim_end_matches('/');
@@ -345,21 +376,21 @@ fn store_error(error: Error) -> object_store::Error {
 impl ObjectStore for LocatedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
         match self.lead("writing", location)? {
-            Route::Own => self.inner.put_opts(location, payload, options).await,
+            Route::Own => self.own(location).put_opts(location, payload, options).await,
             Route::Elsewhere { store, path, .. } => store.put_opts(&path, payload, options).await,
         }
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> StoreResult<Box<dyn MultipartUpload>> {
         match self.lead("writing", location)? {
-            Route::Own => self.inner.put_multipart_opts(location, options).await,
+            Route::Own => self.own(location).put_multipart_opts(location, options).await,
             Route::Elsewhere { store, path, .. } => store.put_multipart_opts(&path, options).await,
         }
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> StoreResult<GetResult> {
         match self.lead("reading", location)? {
-            Route::Own => self.inner.get_opts(location, options).await,
+            Route::Own => self.own(location).get_opts(location, options).await,
             Route::Elsewhere { store, path, shift, .. } => {
                 let found = store.get_opts(&path, options).await?;
                 Ok(GetResult { meta: shift.back(found.meta), ..found })
@@ -369,7 +400,7 @@ impl ObjectStore for LocatedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
         match self.lead("reading", location)? {
-            Route::Own => self.inner.get_ranges(location, ranges).await,
+            Route::Own => self.own(location).get_ranges(location, ranges).await,
             Route::Elsewhere { store, path, .. } => store.get_ranges(&path, ranges).await,
         }
     }

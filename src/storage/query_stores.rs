@@ -57,9 +57,8 @@ impl QueryStores {
 }
 
 /// The remote store of a URL as the statement that runs sees it; none outside of one.
-pub(super) fn statement_store(url: &Url) -> Option<Arc<dyn ObjectStore>> {
-    let store = STATEMENT.try_with(|stores| stores.scoped(url)).ok()?.ok()??;
-    Some(Arc::new(store))
+pub(super) fn statement_store(url: &Url) -> Option<TieredStore> {
+    STATEMENT.try_with(|stores| stores.scoped(url)).ok()?.ok()?
 }
 
 /// What the statement that runs has read from the tiers; none outside of one.
@@ -78,9 +77,9 @@ impl ObjectStoreRegistry for QueryStores {
 
     fn get_store(&self, url: &Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
         if let Ok(store) = self.all.known.get_store(url) {
-            return Ok(self.all.located(url, store, Some(&self.figures)));
+            return Ok(self.all.located(url, store, None, Some(&self.figures)));
         }
         let store = self.scoped(url)?.ok_or_else(|| RemoteStores::missing(url))?;
-        Ok(self.all.located(url, as_files(url, Arc::new(store)), Some(&self.figures)))
+        Ok(self.all.located(url, as_files(url, Arc::new(store.clone())), Some(store), Some(&self.figures)))
     }
 }

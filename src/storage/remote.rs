@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -286,6 +287,8 @@ pub struct RemoteStores {
     /// The remote stores that were opened, by [`store_key`].
     opened: Mutex<HashMap<String, OpenedStore>>,
     database: OnceLock<DatabasePlace>,
+    /// Milliseconds for which what is known of an object is used without asking its store.
+    max_staleness_ms: Arc<AtomicU64>,
 }
 
 impl RemoteStores {
@@ -313,12 +316,19 @@ impl RemoteStores {
             opening: Opening { options: options.clone(), retry_for },
             opened: Mutex::default(),
             database: OnceLock::new(),
+            max_staleness_ms: Arc::default(),
         })
     }
 
     /// The tiers through which remote stores are read.
     pub fn tiers(&self) -> &Tiers {
         &self.tiers
+    }
+
+    /// Sets how long what is known of an object is used without asking its store; zero asks for every query. Logs of tables are always
+    /// asked for.
+    pub fn set_max_staleness(&self, most: Duration) {
+        self.max_staleness_ms.store(u64::try_from(most.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Opens stores as these are.
@@ -337,9 +347,15 @@ impl RemoteStores {
     }
 
     /// The store of a URL with the locations of the database, if it is the one that holds the database.
-    pub(super) fn located(&self, url: &Url, store: Arc<dyn ObjectStore>, figures: Option<&Arc<ReadFigures>>) -> Arc<dyn ObjectStore> {
+    pub(super) fn located(
+        &self,
+        url: &Url,
+        store: Arc<dyn ObjectStore>,
+        tiered: Option<TieredStore>,
+        figures: Option<&Arc<ReadFigures>>,
+    ) -> Arc<dyn ObjectStore> {
         let Some(database) = self.database.get().filter(|database| store_key(&database.url) == store_key(url)) else { return store };
-        let located = LocatedStore::new(store, database.prefix.clone(), Arc::clone(&database.locations));
+        let located = LocatedStore::new(store, database.prefix.clone(), Arc::clone(&database.locations)).with_tiers(tiered);
         Arc::new(match figures {
             Some(figures) => located.scoped(figures),
             None => located,
@@ -366,8 +382,14 @@ impl RemoteStores {
         }
         let Some((key, origin)) = self.opener().open(url)? else { return Ok(None) };
         let tables = TableFolders::default();
-        let known_tables = Arc::clone(&tables);
-        let tiered = Origin::new(key.as_str(), Arc::clone(&origin)).with_policy(move |path| version_policy(path, &known_tables));
+        let (known_tables, staleness) = (Arc::clone(&tables), Arc::clone(&self.max_staleness_ms));
+        let tiered = Origin::new(key.as_str(), Arc::clone(&origin)).with_policy(move |path| match version_policy(path, &known_tables) {
+            VersionPolicy::Revalidate => match staleness.load(Ordering::Relaxed) {
+                0 => VersionPolicy::Revalidate,
+                most => VersionPolicy::MaxStaleness(Duration::from_millis(most)),
+            },
+            policy => policy,
+        });
         let store = self.tiers.store(tiered);
         Ok(Some(self.opened.lock().entry(key).or_insert(OpenedStore { store, origin, tables }).store.clone()))
     }
@@ -433,13 +455,13 @@ impl ObjectStoreRegistry for RemoteStores {
         let figures = statement_figures();
         // Those of this machine, and what a program has registered itself.
         if let Ok(store) = self.known.get_store(url) {
-            return Ok(self.located(url, store, figures.as_ref()));
+            return Ok(self.located(url, store, None, figures.as_ref()));
         }
         let store = match statement_store(url) {
             Some(store) => store,
-            None => Arc::new(self.open(url)?.ok_or_else(|| Self::missing(url))?),
+            None => self.open(url)?.ok_or_else(|| Self::missing(url))?,
         };
-        Ok(self.located(url, as_files(url, store), figures.as_ref()))
+        Ok(self.located(url, as_files(url, Arc::new(store.clone())), Some(store), figures.as_ref()))
     }
 }
 

@@ -156,8 +156,9 @@ impl Root {
     /// The store as the statement that runs sees it, with the locations.
     pub fn located(&self) -> LocatedStore {
         let statement = self.remote.as_ref().and_then(|_| statement_store(&self.url));
-        let inner = statement.unwrap_or_else(|| Arc::clone(&self.store));
-        let located = LocatedStore::new(inner, self.prefix.clone(), Arc::clone(&self.locations));
+        let inner = statement.clone().map_or_else(|| Arc::clone(&self.store), |store| Arc::new(store) as Arc<dyn ObjectStore>);
+        let tiered = statement.or_else(|| self.remote.as_ref()?.open(&self.url).ok()?);
+        let located = LocatedStore::new(inner, self.prefix.clone(), Arc::clone(&self.locations)).with_tiers(tiered);
         match statement_figures() {
             Some(figures) => located.scoped(&figures),
             None => located,

@@ -63,6 +63,11 @@ impl TieredStore {
         Self { counter, scope: Some(Arc::new(scope)), ..self.clone() }
     }
 
+    /// The same store without a cache tier: what is read and written by it passes the others alone.
+    pub fn without(&self, tier: Tier) -> Self {
+        Self { origin: self.origin.clone().without(tier), ..self.clone() }
+    }
+
     /// The label of the origin.
     pub fn label(&self) -> &str {
         &self.origin.label

@@ -99,7 +99,7 @@ pub(super) fn may_change_names(statement: &Statement) -> bool {
             Sql::CreateExternalTable(_) => true,
         },
         Command::SetRetention { .. } | Command::DropRetention { .. } | Command::Retain { .. } | Command::Upsert { .. } => false,
-        Command::SetTier { .. } | Command::ApplyTierRules { .. } => false,
+        Command::SetTier { .. } | Command::ApplyTierRules { .. } | Command::Refresh { .. } => false,
         Command::Restore { .. } | Command::Vacuum { .. } | Command::Heavy => true,
     }
 }
