@@ -6,7 +6,8 @@ use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::Statement as SqlStatement;
 use sqlparser::ast::{ObjectType, Statement as Ast};
 
-use super::{Done, Engine, Parameters, bind};
+use super::parameters::bind;
+use super::{Done, Engine, Parameters};
 use crate::catalog::{Command, bind_versions, parse_table_name, plan_statement, refuse_passed_over, resolve_relation_arguments};
 use crate::error::{Error, Position, Result};
 use crate::ingest::{self, OptionValue, RetentionOptions, RetentionPolicy, RetentionReport, SaveRequest, SaveTurn};

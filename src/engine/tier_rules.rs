@@ -3,7 +3,8 @@
 use datafusion::logical_expr::LogicalPlan;
 use deltalake::DeltaTable;
 
-use super::{Done, Engine, Parameters, bind};
+use super::parameters::bind;
+use super::{Done, Engine, Parameters};
 use crate::catalog::{Command, TierMove, age_condition, check_tier, chosen_files, move_chosen, tier_condition};
 use crate::error::{Error, Result};
 use crate::storage::load_table;
