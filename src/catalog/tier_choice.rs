@@ -127,9 +127,11 @@ pub fn chosen_files(state: &SessionState, name: &str, table: &DeltaTable, condit
     nameable.refuse_others(name, &condition)?;
     let named: Vec<String> = condition.column_refs().into_iter().map(|column| column.name().to_owned()).collect();
     let schema = DFSchema::try_from_qualified_schema(name, &nameable.schema)?;
-    let fates = match named.iter().all(|column| nameable.partition.contains(column)) {
-        true => by_partition(state, &condition, &schema, &files)?,
-        false => by_bounds(state, &condition, &schema, (&files, &named))?,
+    let fates = match simplified(state, condition.clone(), &schema)? {
+        // NULL holds for no row.
+        Expr::Literal(value, _) => vec![if value == ScalarValue::Boolean(Some(true)) { Fate::Whole } else { Fate::None }; files.len()],
+        _ if named.iter().all(|column| nameable.partition.contains(column)) => by_partition(state, &condition, &schema, &files)?,
+        _ => by_bounds(state, &condition, &schema, (&files, &named))?,
     };
     let mut chosen = ChosenFiles::default();
     for (file, fate) in files.into_iter().zip(fates) {
@@ -198,16 +200,19 @@ fn is_without_null(file: &TableFile, column: &str) -> bool {
     matches!(range(file, column), ColumnRange::Constant(_) | ColumnRange::Between { has_null: false, .. })
 }
 
-/// The condition as it is computed: simplified, `now()` being now.
-fn physical(state: &SessionState, condition: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+/// The condition in its simplest form, `now()` being now.
+fn simplified(state: &SessionState, condition: Expr, schema: &DFSchema) -> Result<Expr> {
     let context = SimplifyContext::builder()
         .with_schema(Arc::new(schema.clone()))
         .with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(Some(Utc::now()))
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let simple = simplifier.simplify(simplifier.coerce(condition, schema)?)?;
-    Ok(state.create_physical_expr(simple, schema)?)
+    Ok(simplifier.simplify(simplifier.coerce(condition, schema)?)?)
+}
+
+fn physical(state: &SessionState, condition: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(state.create_physical_expr(simplified(state, condition, schema)?, schema)?)
 }
 
 /// What the log tells of the columns of files, in the form that pruning takes.

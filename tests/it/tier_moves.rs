@@ -30,7 +30,8 @@ async fn fill(engine: &Engine) {
     let request = GenerateRequest { share_nulls: 0.05, ..GenerateRequest::new(12, 600, 7, Target::Table("s".into())) };
     engine.generate(&request).await.expect("generated");
     for statement in [
-        "CREATE TABLE p AS SELECT CAST('2022-01-03' AS DATE) AS day, 1.5 AS v, 'a' AS name",
+        "CREATE TABLE p (day DATE, v DOUBLE, name VARCHAR)",
+        "INSERT INTO p VALUES ('2022-01-03', 1.5, 'a')",
         "INSERT INTO p VALUES ('2022-01-04', 2.5, 'b'), ('2022-01-05', 3.5, 'c')",
         "INSERT INTO p VALUES ('2022-02-01', 4.5, 'd'), ('2023-05-02', 5.5, 'e')",
         "INSERT INTO p VALUES ('2023-05-03', 6.5, NULL)",
@@ -109,7 +110,7 @@ async fn answers_do_not_depend_on_where_files_lie() {
     assert!(row(&engine, "ALTER TABLE s SET TIER 'cold'").await.starts_with(&format!("cold|{}|", years.len() - 1)), "the rest");
     assert!(row(&engine, "ALTER TABLE s SET TIER 'cold'").await.starts_with("cold|0|0|"), "nothing is left to move");
     assert_eq!(answers(&engine).await, before);
-    row(&engine, "ALTER TABLE s SET TIER 'hot' WHERE date >= '2021-01-01' AND year > 2020").await;
+    row(&engine, "ALTER TABLE s SET TIER 'hot' WHERE date >= '2016-01-01' AND year > 2015").await;
     row(&engine, "ALTER TABLE p SET TIER 'hot'").await;
     assert_eq!(answers(&engine).await, before);
 }
@@ -124,14 +125,14 @@ async fn a_moved_table_changes_as_any_other() {
     let (moved, still) = (open(&db, &[("cold", &cold)]).await, open(&twin, &[]).await);
     row(&moved, "ALTER TABLE s SET TIER 'cold'").await;
     row(&moved, "ALTER TABLE p SET TIER 'cold'").await;
-    let csv = legacy_csv(folder.path(), "more.csv", "Date,NEW 1,NEW 2", &["2020-03-02,1,2", "2021-03-01,3,4", "2025-03-03,5,6"]);
+    let csv = legacy_csv(folder.path(), "more.csv", "Date,NEW 1,NEW 2", &["2016-03-02,1,2", "2016-03-03,3,4", "2025-03-03,5,6"]);
     for engine in [&moved, &still] {
         for statement in [
             "INSERT INTO p VALUES ('2024-01-01', 7.5, 'f')",
             "UPDATE p SET v = v + 1 WHERE day < '2022-01-05'",
             "DELETE FROM p WHERE day = '2022-02-01'",
-            "DELETE FROM s WHERE date BETWEEN '2021-03-01' AND '2021-03-10'",
-            "UPDATE s SET pnl = 0 WHERE strategy = (SELECT max(strategy) FROM s) AND year = 2020",
+            "DELETE FROM s WHERE date BETWEEN '2016-03-01' AND '2016-03-10'",
+            "UPDATE s SET pnl = 0 WHERE strategy = (SELECT max(strategy) FROM s) AND year = 2015",
         ] {
             engine.sql(statement).await.unwrap_or_else(|e| panic!("{statement}: {e}")).collect().await.expect(statement);
         }
@@ -168,7 +169,8 @@ async fn what_no_version_needs_goes_from_every_place() {
     fs::create_dir_all(&other).expect("folder");
     fs::write(other.join("part-other.parquet"), "somebody's").expect("written");
     let swept = rows(&engine, "VACUUM s RETAIN 0 HOURS").await;
-    assert!(swept.len() == 1 && swept[0].ends_with("part-left.parquet"), "{swept:?}");
+    assert!(swept.iter().any(|file| file.ends_with("part-left.parquet")) && !of_table.join("part-left.parquet").exists(), "{swept:?}");
+    assert!(other.join("part-other.parquet").exists() && swept.iter().all(|file| !file.contains("other-table")), "{swept:?}");
 
     row(&engine, "ALTER TABLE s SET TIER 'hot'").await;
     assert_eq!(parquet(&cold), hot + 1, "older versions lie there");
@@ -353,7 +355,7 @@ async fn a_file_is_asked_for_anew_as_often_as_a_session_wants() {
     assert_eq!(row(&engine, total).await, "55555");
     for (statement, part) in [
         ("SET tranchedb.max_staleness = 'soon'", "30s"),
-        ("REFRESH TABLE nothing", "'nothing' not found"),
+        ("REFRESH TABLE nothing", "no table 'nothing'"),
         ("REFRESH TABLE 'tape://reel/x'", "no store for tape"),
     ] {
         let message = error(&engine, statement).await;
@@ -414,14 +416,15 @@ async fn the_configuration_file_comes_after_the_command_line() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let db = folder.path().join("db");
     fs::create_dir_all(&db).expect("folder");
-    let limits = "SELECT tier, limit_bytes FROM system.cache_tiers WHERE tier IN ('memory', 'decoded') ORDER BY tier";
+    let limits = "SELECT tier, limit_bytes FROM system.cache_tiers WHERE tier = 'memory'";
     fs::write(db.join("tranchedb.toml"), "[tiers]\nmemory = \"64MiB\"\ndecoded = \"3MB\"\n").expect("written");
     let run = |more: &[&str]| finish(program().arg("--db").arg(&db).args(["--format", "csv", "--quiet", "-c", limits]).args(more));
-    assert_eq!(run(&[]).good(), "tier,limit_bytes\ndecoded,3000000\nmemory,67108864\n");
-    assert_eq!(run(&["--memory-tier", "8MiB"]).good(), "tier,limit_bytes\ndecoded,3000000\nmemory,8388608\n");
+    assert_eq!(run(&[]).good(), "tier,limit_bytes\nmemory,67108864\n");
+    assert_eq!(run(&["--memory-tier", "8MiB"]).good(), "tier,limit_bytes\nmemory,8388608\n");
+    assert!(run(&["-c", "SHOW tranchedb.decoded_tier_bytes"]).good().contains("3000000"));
     let other = folder.path().join("other.toml");
     fs::write(&other, "[tiers]\nmemory = \"32MiB\"\n").expect("written");
-    let named = run(&["--config", &other.display().to_string()]).good();
+    let named = run(&["--config", &other.display().to_string(), "-c", "SHOW tranchedb.decoded_tier_bytes"]).good();
     assert!(named.contains("memory,33554432") && !named.contains("3000000"), "the file that is named is the one that is read: {named}");
     run(&["--config", "/nowhere/tranchedb.toml"]).refused(2, &["/nowhere/tranchedb.toml", "cannot be read"]);
     for (text, parts) in [
