@@ -87,7 +87,15 @@ impl Root {
     pub async fn read_beside(location: &str, stores: &Arc<RemoteStores>, file: &str) -> Result<Option<(String, Bytes, Option<PathBuf>)>> {
         let root = Self::at(location, stores)?;
         let path = root.below(&[file]);
-        Ok(root.read(&path).await?.map(|content| (root.shown(&path), content, root.directory())))
+        let found = match root.read(&path).await {
+            Ok(found) => found,
+            Err(error) => {
+                // A place that cannot be read at all is told as such.
+                root.check_format().await?;
+                return Err(error);
+            }
+        };
+        Ok(found.map(|content| (root.shown(&path), content, root.directory())))
     }
 
     /// The root at a local directory, which is created at the first write if it is missing.
