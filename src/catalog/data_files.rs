@@ -17,15 +17,17 @@ use url::Url;
 
 use super::DirectorySchema;
 use crate::error::{Error, Result};
-use crate::storage::{delta_error, load_table};
+use crate::storage::{HOT, delta_error, load_table, location_of};
 
 /// A file of a table.
 #[derive(Debug)]
 pub(super) struct DataFile {
     /// Where it lies.
     pub(super) url: Url,
-    /// Its path in its store.
+    /// Its path as queries name it.
     pub(super) path: Path,
+    /// The place in which a table keeps it, `hot` or a location; none for files that are a table as they lie.
+    pub(super) tier: Option<String>,
     /// Values of the partition columns that all its rows have, as `year=2024/zone=A`; none where the table has none.
     pub(super) partition: Option<String>,
     /// Rows, where the log tells.
@@ -37,9 +39,10 @@ pub(super) struct DataFile {
 }
 
 impl DataFile {
-    /// Scheme and host of its store, as tiers name it.
-    pub(super) fn origin(&self) -> &str {
-        self.url[..url::Position::BeforePath].trim_end_matches('/')
+    /// Its place as tiers name it: its store, and its path there.
+    pub(super) fn place(&self) -> String {
+        let path = Path::from_url_path(self.url.path()).unwrap_or_default();
+        format!("{}/{path}", &self.url[..url::Position::BeforePath])
     }
 }
 
@@ -81,13 +84,16 @@ fn delta_files(schema: &DirectorySchema, name: &str, table: &DeltaTable) -> Resu
     let below = schema.root().table_path(name);
     let file = |view: LogicalFileView| {
         let unusable = |reason: String| Error::Database(format!("table '{name}': file '{}' of its log: {reason}", view.path()));
+        let path = view.object_store_path();
+        let here = || folder.join(&view.path()).map_err(|e| unusable(e.to_string()));
         let values = view.partition_values_map();
         let mut values: Vec<_> =
             values.iter().map(|(column, value)| format!("{column}={}", value.as_deref().unwrap_or_default())).collect();
         values.sort();
         Ok(DataFile {
-            url: folder.join(&view.path()).map_err(|e| unusable(e.to_string()))?,
-            path: Path::parse(format!("{below}/{}", view.path())).map_err(|e| unusable(e.to_string()))?,
+            url: schema.root().locations().file_url(name, &path).map_or_else(here, Ok)?,
+            tier: Some(location_of(path.as_ref()).unwrap_or(HOT).to_owned()),
+            path: Path::parse(format!("{below}/{path}")).map_err(|e| unusable(e.to_string()))?,
             partition: (!values.is_empty()).then(|| values.join("/")),
             rows: view.num_records().map(|rows| rows as u64),
             bytes: view.size().unsigned_abs(),
@@ -116,6 +122,7 @@ async fn listed_files(schema: &DirectorySchema, ctx: &SessionContext, name: &str
             files.push(DataFile {
                 url: Url::parse(&url).map_err(|e| Error::Internal(format!("file {url}: {e}")))?,
                 path: object.location,
+                tier: None,
                 partition: None,
                 rows: None,
                 bytes: object.size,

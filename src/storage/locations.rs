@@ -118,6 +118,17 @@ impl Locations {
         self.by_name.get(name).map(|location| &location.url)
     }
 
+    /// Where a file of a table lies that its log names by this path; `None` for a file in the table's own folder, and in a location that is
+    /// not configured.
+    pub fn file_url(&self, table: &str, path: &Path) -> Option<Url> {
+        let mut parts = path.parts().skip(1);
+        let name = location_of(path.as_ref()).and(parts.next())?;
+        let mut url = self.url(name.as_ref())?.clone();
+        let rest: Vec<_> = parts.collect();
+        url.path_segments_mut().ok()?.pop_if_empty().push(table).extend(rest.iter().map(AsRef::as_ref));
+        Some(url)
+    }
+
     /// Whether any lies in an object store.
     pub fn has_remote(&self) -> bool {
         self.by_name.values().any(|location| is_remote(&location.url))

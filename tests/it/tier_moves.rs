@@ -97,6 +97,9 @@ async fn answers_do_not_depend_on_where_files_lie() {
     let moved = row(&engine, &format!("ALTER TABLE s SET TIER 'cold' WHERE year = {}", years[0])).await;
     assert_eq!(moved, planned);
     let p = row(&engine, "ALTER TABLE p SET TIER 'cold' WHERE day < '2022-03-01'").await;
+    let places = "SELECT count(*), count(*) FILTER (WHERE tier = 'cold' AND url LIKE '%/cold/p/%'), count(*) FILTER (WHERE tier = 'hot' AND url LIKE '%/db/p/%') FROM system.files WHERE table_name = 'p'";
+    let counted: Vec<u32> = row(&engine, places).await.split('|').map(|n| n.parse().expect("number")).collect();
+    assert!(counted[1] > 0 && counted[2] > 0 && counted[1] + counted[2] == counted[0], "{counted:?}");
     assert!(p.starts_with("cold|2|") && p.ends_with("|1"), "one file has rows before and after: {p}");
     assert_eq!(parquet(&cold), 3);
     assert_eq!(answers(&engine).await, before);

@@ -18,6 +18,7 @@ use crate::storage::DecodedTier;
 pub(super) const FILE_COLUMNS: &[JsonColumn] = &[
     JsonColumn("table_name", JsonType::Text, &["table_name"]),
     JsonColumn("url", JsonType::Text, &["url"]),
+    JsonColumn("tier", JsonType::Text, &["tier"]),
     JsonColumn("partition", JsonType::Text, &["partition"]),
     JsonColumn("rows", JsonType::Integer, &["rows"]),
     JsonColumn("bytes", JsonType::Integer, &["bytes"]),
@@ -63,12 +64,13 @@ impl Held {
     }
 
     fn record(&self, table: &str, file: &DataFile) -> Value {
-        let place = format!("{}/{}", file.origin(), file.path);
+        let place = file.place();
         let blocks = |tier: Tier| self.blocks.get(&(tier.name(), place.clone())).copied();
         let (memory, disk) = (blocks(Tier::Memory), blocks(Tier::Disk));
         json!({
             "table_name": table,
             "url": file.url.as_str(),
+            "tier": file.tier,
             "partition": file.partition,
             "rows": file.rows,
             "bytes": file.bytes,
