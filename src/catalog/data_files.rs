@@ -51,10 +51,17 @@ impl DataFile {
 /// # Errors
 /// The table cannot be opened, or its files cannot be listed.
 pub(super) async fn data_files(schema: &DirectorySchema, ctx: &SessionContext, name: &str) -> Result<Vec<DataFile>> {
+    if schema.root().table_url(name).is_err() {
+        return Err(no_table(name));
+    }
     match load_table(schema.root(), name, None).await? {
         Some(table) => delta_files(schema, name, &table),
         None => listed_files(schema, ctx, name).await,
     }
+}
+
+fn no_table(name: &str) -> Error {
+    Error::Usage(format!("there is no table '{name}'\nhint: name a table, or objects by URL, such as s3://bucket/path"))
 }
 
 /// As [`data_files`], of those files alone that a query with this filter would read.
@@ -107,9 +114,7 @@ fn delta_files(schema: &DirectorySchema, name: &str, table: &DeltaTable) -> Resu
 
 /// Files that are a table as they lie, here or in an object store.
 async fn listed_files(schema: &DirectorySchema, ctx: &SessionContext, name: &str) -> Result<Vec<DataFile>> {
-    let Some((_, table)) = schema.find(name).await? else {
-        return Err(Error::Usage(format!("there is no table '{name}'")));
-    };
+    let Some((_, table)) = schema.find(name).await? else { return Err(no_table(name)) };
     let Some(table) = table.downcast_ref::<ListingTable>() else { return Ok(vec![]) };
     let mut files = Vec::new();
     for place in table.table_paths() {

@@ -134,7 +134,7 @@ async fn a_save_cuts_what_a_bulk_insert_has_left_in_one_file() {
     for sql in setup(", top => 2") {
         rows(&engine, &sql).await;
     }
-    let bulk = "INSERT INTO metrics SELECT 'D', 'u' || lpad(CAST(u.value AS VARCHAR), 2, '0'), 'B' || s.value, 0.1, 1, CAST(s.value AS DOUBLE), NULL, NULL \
+    let bulk = "INSERT INTO metrics SELECT 'D', 'u' || lpad(CAST(u.value AS VARCHAR), 2, '0'), 'B' || s.value, 0.1, 1, CAST(s.value AS DOUBLE), NULL AS p, NULL AS q \
         FROM generate_series(0, 59) AS u CROSS JOIN generate_series(1, 1000) AS s";
     rows(&engine, bulk).await;
     let mut written = vec![];
