@@ -82,13 +82,23 @@ impl Locations {
     /// # Errors
     /// [`Error::Usage`] for a name or a URL that cannot be, saying what can.
     pub fn try_new<'a>(urls: impl IntoIterator<Item = (&'a str, &'a str)>, database: &Url, stores: &RemoteStores) -> Result<Self> {
-        let mut by_name = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Location> = BTreeMap::new();
         for (name, url) in urls {
             check_location_name(name).map_err(Error::Usage)?;
             let url = location_url(url).map_err(|reason| Error::Usage(format!("location '{name}': {reason}")))?;
             if url.as_str().starts_with(database.as_str()) {
                 return Err(Error::Usage(format!(
                     "location '{name}' lies inside of the database, where its folders would be tables\nhint: give a place outside of {database}"
+                )));
+            }
+            let overlaps = |other: &(&String, &Location)| {
+                let other = other.1.url.as_str();
+                url.as_str().starts_with(other) || other.starts_with(url.as_str())
+            };
+            // What one name does not know of would be removed from the other.
+            if let Some((other, _)) = by_name.iter().find(overlaps) {
+                return Err(Error::Usage(format!(
+                    "locations '{other}' and '{name}' share a place\nhint: give each a folder of its own, none inside of the other"
                 )));
             }
             let base = Path::from_url_path(url.path()).map_err(|e| Error::Usage(format!("location '{name}': {e}")))?;
@@ -155,7 +165,7 @@ pub fn check_location_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// The reason with the remedy; a URL that holds a credential is not repeated.
 pub fn location_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("'{text}' is no URL ({e}): write s3://bucket/path, or file:///path"))?;
+    let url = Url::parse(text).map_err(|e| format!("it is no URL ({e}): write s3://bucket/path, or file:///path"))?;
     let is_azure = url.scheme().starts_with('a');
     if url.password().is_some() || url.query().is_some() || (!url.username().is_empty() && !is_azure) {
         return Err("its URL holds a credential: give credentials by the environment (AWS_..., GOOGLE_..., AZURE_...)".into());
@@ -204,7 +214,7 @@ impl Location {
                 let tiered = self.opener.tiers().store(Origin::new(label, Arc::clone(&origin)).with_policy(|_| VersionPolicy::Immutable));
                 Opened { origin, tiered: Some(tiered) }
             }
-            None => Opened { origin: Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), tiered: None },
+            None => Opened { origin: Arc::new(LocalFileSystem::new()), tiered: None },
         };
         *opened = Some(found.clone());
         Ok(found)

@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::delta::{NOTE_KEY, commit_info, delta_error, load_newest, load_table};
 use super::locations::{folder_in_place, location_folder, location_of, table_id_of};
-use super::{HOT, Root};
+use super::{HOT, JointWriter, Root};
 use crate::error::{Error, Result};
 
 /// Files that are copied at the same time.
@@ -84,14 +84,59 @@ pub async fn move_files(root: &Root, mut movement: Movement<'_>) -> Result<Moved
     }
     movement.note[CHANGE_NOTE] = Value::from(uuid::Uuid::new_v4().to_string());
     let copying: Vec<BoxFuture<'_, Result<()>>> = copies.iter().map(|copy| copy_file(root, name, copy).boxed()).collect();
-    let outcome = match futures::stream::iter(copying).buffer_unordered(COPIES_TOGETHER).try_collect::<Vec<()>>().await {
-        Ok(_) => commit(root, &movement, table, &mut copies).await,
-        Err(error) => Err(error),
+    let copied = futures::stream::iter(copying).buffer_unordered(COPIES_TOGETHER).try_collect::<Vec<()>>().await;
+    let outcome = match copied {
+        Ok(_) => commit_in_turn(root, &movement, table, &mut copies).await,
+        Err(error) => Err(NotMoved::Surely(error)),
     };
-    if outcome.is_err() {
-        discard(root, &copies).await;
+    match outcome {
+        Ok(moved) => Ok(moved),
+        Err(NotMoved::Surely(error)) => {
+            discard(root, &copies).await;
+            Err(error)
+        }
+        Err(NotMoved::Perhaps(error)) => {
+            tracing::warn!(table = name, "copies may be part of the table and are kept; VACUUM removes them when no version needs them");
+            Err(error)
+        }
     }
+}
+
+/// A movement that failed.
+enum NotMoved {
+    /// No version names the copies, and none ever will.
+    Surely(Error),
+    /// The commit was sent, and nobody can tell that it will not come in.
+    Perhaps(Error),
+}
+
+/// Commits the copies while nothing is vacuumed, dropped or restored: a copy that went meanwhile would be missed.
+async fn commit_in_turn(
+    root: &Root,
+    movement: &Movement<'_>,
+    table: DeltaTable,
+    copies: &mut Vec<Copy>,
+) -> std::result::Result<Moved, NotMoved> {
+    let turn = JointWriter::begin(root).await.map_err(NotMoved::Surely)?;
+    let outcome = match all_there(root, movement.table, copies).await {
+        Ok(()) => commit(root, movement, table, copies).await,
+        Err(error) => Err(NotMoved::Surely(error)),
+    };
+    turn.end().await;
     outcome
+}
+
+async fn all_there(root: &Root, name: &str, copies: &[Copy]) -> Result<()> {
+    let store = root.store();
+    for copy in copies {
+        let found = store.head(&copy.to).await;
+        let found =
+            found.map_err(|e| Error::storage(format!("table '{name}': copy {} is gone before it was part of the table", copy.to), e))?;
+        if found.size != copy.bytes {
+            return Err(Error::Verification(format!("table '{name}': copy {} has {} bytes, not {}", copy.to, found.size, copy.bytes)));
+        }
+    }
+    Ok(())
 }
 
 async fn newest(root: &Root, name: &str) -> Result<DeltaTable> {
@@ -212,21 +257,29 @@ async fn discard(root: &Root, copies: &[Copy]) {
 }
 
 /// Commits the copies; after a commit of another writer once more, with those whose originals are still there.
-async fn commit(root: &Root, movement: &Movement<'_>, mut table: DeltaTable, copies: &mut Vec<Copy>) -> Result<Moved> {
+async fn commit(
+    root: &Root,
+    movement: &Movement<'_>,
+    mut table: DeltaTable,
+    copies: &mut Vec<Copy>,
+) -> std::result::Result<Moved, NotMoved> {
     let name = movement.table;
     for attempt in 1.. {
         let error = match try_commit(movement, &table, copies).await {
             Ok(()) => return Ok(moved(copies)),
             Err(error) => error,
         };
-        if landed(root, movement, &table).await? {
-            return Ok(moved(copies));
+        match landed(root, movement, &table).await {
+            Ok(true) => return Ok(moved(copies)),
+            // What another writer was first with cannot come in any more.
+            Ok(false) if matches!(error, Error::Conflict(_)) => {}
+            Ok(false) | Err(_) => return Err(NotMoved::Perhaps(error)),
         }
-        if !matches!(error, Error::Conflict(_)) || attempt >= ATTEMPTS {
-            return Err(error);
+        if attempt >= ATTEMPTS {
+            return Err(NotMoved::Surely(error));
         }
-        table = newest(root, name).await?;
-        let snapshot = table.snapshot().map_err(|e| delta_error(name, e))?;
+        table = newest(root, name).await.map_err(NotMoved::Surely)?;
+        let snapshot = table.snapshot().map_err(|e| NotMoved::Surely(delta_error(name, e)))?;
         let standing: HashSet<String> = snapshot.log_data().iter().map(|view| view.path().into_owned()).collect();
         let (kept, gone): (Vec<_>, Vec<_>) = copies.drain(..).partition(|copy| standing.contains(&copy.old));
         *copies = kept;
@@ -266,7 +319,7 @@ async fn landed(root: &Root, movement: &Movement<'_>, base: &DeltaTable) -> Resu
 struct Elsewhere {
     /// Files of the version.
     standing: HashSet<Path>,
-    /// Files that were removed, and when, in milliseconds since 1970.
+    /// Files that were removed, and when, in milliseconds since 1970; `None` where a log does not tell.
     removed: HashMap<Path, Option<i64>>,
     /// Folders of the locations, below the table's: those of the log, and of the other locations.
     named: HashSet<(String, String)>,
@@ -280,11 +333,13 @@ async fn elsewhere(root: &Root, name: &str, table: &DeltaTable) -> Result<Elsewh
         state.log_data().iter().map(|view| view.object_store_path()).filter(|path| location_of(path.as_ref()).is_some()).collect();
     let log_store = table.log_store();
     let tombstones: Vec<_> = state.all_tombstones(log_store.as_ref()).try_collect().await.map_err(failed)?;
-    let removed: HashMap<Path, Option<i64>> = tombstones
-        .iter()
-        .filter(|tombstone| location_of(&tombstone.path()).is_some())
-        .map(|tombstone| (Path::parse(tombstone.path()).unwrap_or_default(), tombstone.deletion_timestamp()))
-        .collect();
+    let mut removed: HashMap<Path, Option<i64>> = HashMap::new();
+    for tombstone in tombstones.iter().filter(|tombstone| location_of(&tombstone.path()).is_some()) {
+        let at = tombstone.deletion_timestamp().filter(|at| *at > 0);
+        // A file that came back by a restore may have been removed more than once: the last time counts, and one that is not told is now.
+        let known = removed.entry(Path::parse(tombstone.path()).unwrap_or_default()).or_insert(at);
+        *known = known.zip(at).map(|(one, other)| one.max(other));
+    }
     for location in standing.iter().filter_map(|path| location_of(path.as_ref())) {
         if root.locations().url(location).is_none() {
             return Err(Error::Usage(format!(
@@ -346,7 +401,7 @@ pub(super) async fn sweep(root: &Root, name: &str, table: &DeltaTable, keep: Dur
     for object in objects_elsewhere(root, name, &found).await? {
         let Some(path) = object.location.prefix_match(&folder).map(|parts| parts.collect::<Path>()) else { continue };
         let is_old = match found.removed.get(&path) {
-            Some(removed) => removed.is_none_or(|at| at < before),
+            Some(removed) => removed.is_some_and(|at| at < before),
             None => object.last_modified.timestamp_millis() <= before,
         };
         if found.standing.contains(&path) || !is_old {

@@ -75,6 +75,10 @@ impl Root {
     fn at(location: &str, stores: &Arc<RemoteStores>) -> Result<Self> {
         match Url::parse(location) {
             Ok(url) if url.scheme() != "file" && url.scheme().len() > 1 => Self::at_remote(url, stores),
+            // Not shown: what does not parse may hold a secret.
+            Err(error) if location.contains("://") => Err(Error::Usage(format!(
+                "the database's URL cannot be read: {error}\nhint: write s3://bucket/folder; credentials belong in the environment"
+            ))),
             _ => Self::at_directory(location),
         }
     }
