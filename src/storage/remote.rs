@@ -67,6 +67,18 @@ impl Opening {
     }
 }
 
+/// The library panics at an endpoint that is no URL.
+fn check_endpoint(setting: &str, endpoint: Option<String>) -> object_store::Result<()> {
+    let is_url = |text: &String| Url::parse(text).is_ok_and(|url| url.has_host() && url.scheme().starts_with("http"));
+    if endpoint.as_ref().is_none_or(is_url) {
+        return Ok(());
+    }
+    Err(object_store::Error::Generic {
+        store: "S3",
+        source: format!("{setting} is no URL: write https://host, or http://host:port").into(),
+    })
+}
+
 fn canonical<K: FromStr + AsRef<str>>(name: &str) -> Option<String> {
     name.to_ascii_lowercase().parse::<K>().ok().map(|key| key.as_ref().to_owned())
 }
@@ -88,7 +100,9 @@ const REMOTE_STORES: &[RemoteStore] = &[
         canonical: canonical::<AmazonS3ConfigKey>,
         open: |url, how| {
             let builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(how.retry());
-            Ok(Arc::new(how.of().fold(builder, |builder, (key, value)| builder.with_config(key, value)).build()?))
+            let builder = how.of().fold(builder, |builder, (key, value)| builder.with_config(key, value));
+            check_endpoint("AWS_ENDPOINT", builder.get_config_value(&AmazonS3ConfigKey::Endpoint))?;
+            Ok(Arc::new(builder.build()?))
         },
     },
     RemoteStore {
@@ -499,6 +513,11 @@ mod tests {
             assert!(!format!("{options:?}").contains("hidden-value"));
             RemoteStores::new(tiers(), &options, Duration::from_secs(1))
         };
+        for endpoint in ["127.0.0.1:9000", "localhost:9000", "minio"] {
+            let refused = check_endpoint("AWS_ENDPOINT", Some(endpoint.to_owned())).unwrap_err().to_string();
+            assert!(refused.contains("AWS_ENDPOINT is no URL"), "{refused}");
+        }
+        assert!(check_endpoint("AWS_ENDPOINT", Some("http://127.0.0.1:9000".to_owned())).is_ok());
         for name in ["aws_secret_access_key", "AWS_ENDPOINT", "google_service_account", "azure_storage_account_key", "allow_http"] {
             assert!(with(name).is_ok(), "{name}");
         }
